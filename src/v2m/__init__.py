@@ -1,0 +1,3 @@
+"""Speak, and your words stand in the window you were typing in."""
+
+__version__ = "0.1.0"

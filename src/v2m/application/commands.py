@@ -1,0 +1,273 @@
+"""One model per command: its validation, its line in PROTOCOL.md and its verb on the command line.
+
+The first docstring line is the sentence users read. A field's description is its help text.
+"""
+
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from v2m.core.ipc_protocol import CommandName
+from v2m.domain.dictation import Deliver
+from v2m.domain.errors import ProtocolError, UnknownCommandError
+
+DISPLAY_VARIABLES = (
+    "WAYLAND_DISPLAY",
+    "DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "XDG_SESSION_TYPE",
+    "XDG_CURRENT_DESKTOP",
+    "SWAYSOCK",
+    "HYPRLAND_INSTANCE_SIGNATURE",
+)
+
+
+class Command(BaseModel):
+    """What a client can ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: ClassVar[CommandName]
+    while_paused: ClassVar[bool] = True  # accepted while the daemon is paused
+    answer: ClassVar[str] = ""  # what `data` of a good answer holds besides `state`, for PROTOCOL.md
+    errors: ClassVar[tuple[str, ...]] = ()
+
+
+class FromDesktop(Command):
+    """A command of a client that may know the desktop better than the daemon does."""
+
+    env: dict[str, str] = Field(
+        default_factory=dict, description="Display variables of the client: " + ", ".join(DISPLAY_VARIABLES)
+    )
+
+    def display_variables(self) -> dict[str, str]:
+        """Return the allowed variables; everything else a client may send is dropped."""
+        return {key: value for key, value in self.env.items() if key in DISPLAY_VARIABLES and value}
+
+
+class Ping(Command):
+    """Ask whether the daemon is there."""
+
+    name = CommandName.PING
+    answer = '`message` "PONG", `version`, `protocol`'
+
+
+class StartRecording(FromDesktop):
+    """Open the microphone and record until STOP_RECORDING."""
+
+    name = CommandName.START_RECORDING
+    while_paused = False
+    answer = "`dictation`"
+    errors = ("state_conflict", "capture_failed", "busy")
+
+    language: str | None = Field(default=None, description="Language spoken, e.g. en; default: the setting")
+    profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9")
+
+
+class StopRecording(FromDesktop):
+    """End the recording, transcribe it and deliver the text."""
+
+    name = CommandName.STOP_RECORDING
+    answer = (
+        "with `wait`: `dictation`, `transcription`, `refined`, `delivered` {`method`, `certainty`,"
+        " `confirmed`, `target`}, `stages` in ms; without: `dictation`"
+    )
+    errors = ("state_conflict", "engine_failed", "no_speech", "timeout")
+
+    wait: bool = Field(default=True, description="Answer when the text has been delivered")
+    deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+    timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
+
+    def where(self) -> Deliver:
+        """Return `deliver` as the domain's value."""
+        return Deliver(self.deliver)
+
+
+class AbortRecording(Command):
+    """Throw the open recording away, or the newest dictation that is not being typed yet."""
+
+    name = CommandName.ABORT_RECORDING
+    answer = "`dictation`"
+    errors = ("state_conflict",)
+
+    dictation: int | None = Field(default=None, description="Which dictation; default: see above")
+
+
+class ToggleRecording(FromDesktop):
+    """Start a recording, or stop the open one."""
+
+    name = CommandName.TOGGLE_RECORDING
+    answer = "as START_RECORDING or STOP_RECORDING"
+    errors = ("state_conflict", "capture_failed", "busy", "engine_failed", "no_speech", "timeout")
+
+    language: str | None = Field(default=None, description="Language spoken, when this starts")
+    profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9, when this starts")
+    wait: bool = Field(default=True, description="Answer when the text has been delivered, when this stops")
+    deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+    timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
+
+
+class GetStatus(Command):
+    """Tell what the daemon is doing and what it would use."""
+
+    name = CommandName.GET_STATUS
+    answer = (
+        "`since`, `queue`, `recording`, `engine` {`name`, `state`, `loads`, `languages`, `network`, `detail`},"
+        " `microphone`, `outputs`, `session`, `degraded`, `keys`, `pid`, `version`"
+    )
+
+
+class Subscribe(Command):
+    """Turn this connection into a stream of events, first a full snapshot."""
+
+    name = CommandName.SUBSCRIBE
+    answer = "frames `event`, `data`, `seq`; the first is `snapshot` with the data of GET_STATUS"
+
+    events: list[str] = Field(default_factory=list, description="Names of the wanted events; empty: all")
+
+
+class TypeText(FromDesktop):
+    """Deliver a given text as if it had been dictated."""
+
+    name = CommandName.TYPE_TEXT
+    while_paused = False
+    answer = "`method`, `certainty`, `confirmed`, `target`, `dictation` null"
+    errors = ("output_failed",)
+
+    text: str = Field(min_length=1, max_length=100_000, description="The text")
+    deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+
+
+class TranscribeFile(Command):
+    """Transcribe a WAV or FLAC file; closing the connection abandons it."""
+
+    name = CommandName.TRANSCRIBE_FILE
+    while_paused = False
+    answer = "`transcription`, `duration_s`"
+    errors = ("bad_request", "engine_failed", "no_speech")
+
+    file_path: str = Field(min_length=1, max_length=4096, description="Absolute path of the file")
+    language: str | None = Field(default=None, description="Language spoken")
+    format: Literal["txt"] = Field(default="txt", description="Form of the transcription")
+
+
+class ListHistory(Command):
+    """List dictations, newest first."""
+
+    name = CommandName.LIST_HISTORY
+    answer = (
+        "`entries` [{`dictation`, `started`, `duration_s`, `phase`, `raw`, `text`, `method`, `certainty`,"
+        " `confirmed`, `target`, `audio`, `error`, `reason`, `stages`}], `more`"
+    )
+    errors = ("history_failed",)
+
+    limit: int = Field(default=20, ge=1, le=1000, description="How many at most")
+    grep: str = Field(default="", max_length=1000, description="Only dictations with these words")
+    before: int | None = Field(default=None, description="Only dictations older than this one")
+    with_text: bool = Field(default=False, description="Only dictations that have text")
+
+
+class RetryDictation(FromDesktop):
+    """Decode kept audio once more and deliver the text."""
+
+    name = CommandName.RETRY_DICTATION
+    while_paused = False
+    answer = "as STOP_RECORDING with `wait`"
+    errors = ("bad_request", "state_conflict", "engine_failed", "no_speech", "timeout")
+
+    dictation: int = Field(description="Which dictation")
+    vad: bool = Field(default=True, description="Leave out what is not speech; false decodes everything")
+    language: str | None = Field(default=None, description="Language spoken")
+    deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+    timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
+
+
+class DeliverAgain(FromDesktop):
+    """Deliver the text of an earlier dictation once more."""
+
+    name = CommandName.DELIVER_AGAIN
+    while_paused = False
+    answer = "`dictation`, `method`, `certainty`, `confirmed`, `target`"
+    errors = ("bad_request", "output_failed")
+
+    dictation: int | None = Field(default=None, description="Which dictation; default: the newest with text")
+    deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+
+
+class ListDevices(Command):
+    """List the microphones."""
+
+    name = CommandName.LIST_DEVICES
+    answer = "`devices` [{`name`, `description`, `default`, `chosen`}]"
+    errors = ("capture_failed",)
+
+
+class ListOutputs(FromDesktop):
+    """Tell where words would go now, and why each way of typing is in or out."""
+
+    name = CommandName.LIST_OUTPUTS
+    answer = "`session` {`origin`, `variables`}, `outputs` [{`name`, `usable`, `reason`}]"
+
+
+class Shutdown(Command):
+    """End the daemon; what was heard is finished first."""
+
+    name = CommandName.SHUTDOWN
+    answer = '`message` "SHUTTING_DOWN"'
+
+    finish: bool = Field(default=True, description="Finish dictations that are on their way")
+
+
+COMMANDS: dict[str, type[Command]] = {
+    command.name.value: command
+    for command in (
+        Ping,
+        StartRecording,
+        StopRecording,
+        AbortRecording,
+        ToggleRecording,
+        GetStatus,
+        Subscribe,
+        TypeText,
+        TranscribeFile,
+        ListHistory,
+        RetryDictation,
+        DeliverAgain,
+        ListDevices,
+        ListOutputs,
+        Shutdown,
+    )
+}
+
+
+def parse_command(name: str, data: dict[str, Any]) -> Command:
+    """Return the command a request asks for.
+
+    Raises:
+        UnknownCommandError: there is no such command.
+        ProtocolError: `data` is not what the command takes; the message names the key.
+    """
+    model = COMMANDS.get(name)
+    if model is None:
+        near = get_close_matches(name, COMMANDS, n=1)
+        raise UnknownCommandError(
+            f"There is no command {name[:60]!r}.",
+            hint=f"Did you mean {near[0]}?" if near else "v2m --help lists the commands.",
+        )
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _in_users_terms(model, error) from error
+
+
+def _in_users_terms(model: type[Command], error: ValidationError) -> ProtocolError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "data"
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields) or "nothing"
+        return ProtocolError(f"{model.name.value} has no {key!r}.", hint=f"It takes: {known}.")
+    if first["type"] == "missing":
+        return ProtocolError(f"{model.name.value} needs {key!r}.")
+    return ProtocolError(f"{model.name.value}: {key!r}: {first['msg']}.")

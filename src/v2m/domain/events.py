@@ -1,0 +1,118 @@
+"""What subscribers are told. The encoder is generic: a new event is one class here.
+
+Names are past tense; on the wire `StateChanged` is `state_changed` and the fields are its `data`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged(Event):
+    """The daemon does something else now."""
+
+    state: str
+    queue: int
+    dictation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level(Event):
+    """How loud the microphone is, at most 20 a second and only while somebody listens."""
+
+    peak_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Partial(Event):
+    """Text heard so far."""
+
+    dictation: int
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed(Event):
+    """An engine has decoded a dictation."""
+
+    dictation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(Event):
+    """A text stands where it should, as surely as `confirmed` and `certainty` say."""
+
+    dictation: int | None
+    method: str
+    confirmed: bool
+    certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Event):
+    """A text was not typed; it is on the clipboard and in the history."""
+
+    dictation: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded(Event):
+    """A recording was thrown away on purpose: `tap`, `aborted`."""
+
+    dictation: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed(Event):
+    """A recording holds no speech; its audio is kept."""
+
+    dictation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """Something the user should know did not work."""
+
+    dictation: int | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Event):
+    """How far a long job is, 0…1."""
+
+    job: str
+    done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded(Event):
+    """A promise is weaker for now: `storage`, `history`, `capture`, `config`."""
+
+    what: str
+    detail: str
+
+
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def event_name(kind: type[Event]) -> str:
+    """Return the name on the wire."""
+    return _WORD.sub("_", kind.__name__).lower()
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """Return the fields on the wire."""
+    return {name: getattr(event, name) for name in event.__dataclass_fields__}

@@ -1,0 +1,79 @@
+"""Child processes: argument list, text on standard input, a deadline, the whole group killed, always reaped."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A child that has ended."""
+
+    status: int  # exit status, negative for a signal
+    stdout: bytes
+    stderr: bytes
+
+    def complaint(self) -> str:
+        """Return the last line it wrote to standard error, for a message."""
+        lines = self.stderr.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:200] if lines else f"exit status {self.status}"
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a program on PATH, None when it is missing."""
+    return shutil.which(name)
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program to its end; no shell. `env` is added to this process's environment.
+
+    Cancelling kills the child's process group and reaps it.
+
+    Raises:
+        TimeoutError: it was still running at the deadline and has been killed.
+        OSError: it could not be started.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await child.communicate(stdin)
+    finally:
+        await end_group(child)
+    return Finished(child.returncode or 0, out, err)
+
+
+async def end_group(child: asyncio.subprocess.Process, *, grace_s: float = 0.0) -> None:
+    """End a child and its descendants and reap it; `grace_s` is the time between SIGTERM and SIGKILL."""
+    if child.returncode is not None:
+        return
+    if grace_s > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await child.wait()
+                return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    await asyncio.shield(child.wait())
+
+
+__all__ = ["DEVNULL", "PIPE", "Finished", "end_group", "find_tool", "run"]

@@ -1,0 +1,92 @@
+"""Where v2m keeps its socket, checked so that no other user can stand in the way.
+
+Standard library only: the trigger's Python rung, the client and the daemon share this one definition.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+SOCKET_NAME = "v2m.sock"
+TOAK_SOCKET_NAME = "toak.sock"
+MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path of Linux holds 108 bytes, one of them the NUL
+
+
+class UnsafeRuntimeDirError(Exception):
+    """The runtime directory cannot be trusted; `str()` says why and what to do."""
+
+
+class BadSocketPathError(Exception):
+    """`V2M_SOCKET` is not an absolute path of at most 107 bytes."""
+
+
+def runtime_base() -> Path:
+    """Return `$XDG_RUNTIME_DIR`, or `/run/user/UID` when it is unset or empty; touches no file."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+
+
+def socket_path() -> Path:
+    """Return the daemon's socket: `V2M_SOCKET`, else `v2m/v2m.sock` in the runtime directory.
+
+    Raises:
+        BadSocketPathError: the path is relative, abstract or longer than a socket address can be.
+    """
+    path = os.environ.get("V2M_SOCKET") or str(runtime_base() / "v2m" / SOCKET_NAME)
+    if not path.startswith("/"):
+        raise BadSocketPathError(f"The socket's path {path!r} is not absolute.")
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise BadSocketPathError(f"The socket's path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {path}")
+    return Path(path)
+
+
+def get_secure_runtime_dir() -> Path:
+    """Return the directory of the socket, made if missing, with mode 0700 and owned by this user.
+
+    A symbolic link, a foreign owner or group/world access is refused: whoever controls this
+    directory controls what the hotkey talks to. There is no fall-back to `/tmp`.
+
+    Raises:
+        UnsafeRuntimeDirError: with the reason and the command that cures it.
+    """
+    if os.environ.get("V2M_SOCKET"):
+        directory = socket_path().parent
+    else:
+        base = runtime_base()
+        _check_base(base)
+        directory = base / "v2m"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UnsafeRuntimeDirError(f"Cannot make {directory}: {error.strerror}.") from error
+    _check_owned(directory)
+    return directory
+
+
+def _check_base(base: Path) -> None:
+    if not base.is_absolute():
+        raise UnsafeRuntimeDirError(f"XDG_RUNTIME_DIR is not an absolute path: {base}")
+    if not base.is_dir():
+        raise UnsafeRuntimeDirError(
+            f"There is no runtime directory {base}. Log in through a session manager, or set"
+            " XDG_RUNTIME_DIR to a directory of yours with mode 0700."
+        )
+
+
+def _check_owned(directory: Path) -> None:
+    """Open without following links and judge what was opened, so that nothing can be swapped in between."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnsafeRuntimeDirError(
+            f"{directory} is not a plain directory ({error.strerror}): remove it and start again."
+        ) from error
+    try:
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if found.st_uid != os.getuid():
+        raise UnsafeRuntimeDirError(f"{directory} belongs to uid {found.st_uid}, not to you: remove it.")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise UnsafeRuntimeDirError(
+            f"{directory} is open to others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 700 {directory}"
+        )
