@@ -211,6 +211,18 @@ class ListOutputs(FromDesktop):
     answer = "`session` {`origin`, `variables`}, `outputs` [{`name`, `usable`, `reason`}]"
 
 
+class PauseDaemon(Command):
+    """Refuse recordings until RESUME_DAEMON; what was heard is finished first."""
+
+    name = CommandName.PAUSE_DAEMON
+
+
+class ResumeDaemon(Command):
+    """Take recordings again."""
+
+    name = CommandName.RESUME_DAEMON
+
+
 class Shutdown(Command):
     """End the daemon; what was heard is finished first."""
 
@@ -237,6 +249,8 @@ COMMANDS: dict[str, type[Command]] = {
         DeliverAgain,
         ListDevices,
         ListOutputs,
+        PauseDaemon,
+        ResumeDaemon,
         Shutdown,
     )
 }

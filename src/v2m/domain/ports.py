@@ -43,6 +43,10 @@ class Spool(Protocol):
         """CLOCK_MONOTONIC of the first sample, 0 before."""
 
     @property
+    def last_sample_ns(self) -> int:
+        """CLOCK_MONOTONIC of the latest samples, 0 before."""
+
+    @property
     def header_address(self) -> int:
         """Address of the header in this process, for the C callback; PCM follows it."""
 
@@ -208,10 +212,15 @@ class TranscribeOptions:
 
     language: str = "auto"
     vad: bool = True  # False: decode the whole recording, whatever the VAD thinks
+    file: bool = False  # True: the descriptor is a WAV or FLAC file of any rate, not a spool
 
 
 class Utterance(Protocol):
     """One recording on its way through the worker."""
+
+    @property
+    def speech_until(self) -> int:
+        """Sample up to which the VAD has heard speech so far; 0 before the first. Follows the recording."""
 
     async def finish(self, samples: int) -> Transcript:
         """Decode up to `samples` and return the text; empty text means no speech.
@@ -284,8 +293,11 @@ class SessionEnvironment(Protocol):
     """Finds the desktop session at delivery time; a compositor that was restarted is followed."""
 
     async def current(self, hint: Mapping[str, str]) -> Session:
-        """Return the first candidate whose sockets answer: the hint (the client's variables), the user
-        manager's environment, this process's own, the sockets in the runtime directory. Never raises."""
+        """Return the first candidate whose sockets answer; never raises.
+
+        In order: the hint (the client's variables), the user manager's environment, this process's
+        own, the sockets in the runtime directory.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +316,7 @@ class TextOutput(Protocol):
     """
 
     name: str
+    burst_limit: int | None  # characters at full speed; longer texts go to an output without a limit first
 
     async def probe(self, session: Session) -> Availability:
         """Say whether `deliver` can work in this session; touches no window and types nothing."""
@@ -357,7 +370,7 @@ class History(Protocol):
         """Return a row, or the newest one that has text."""
 
     async def entries(
-        self, *, limit: int = 20, grep: str = "", before: int | None = None
+        self, *, limit: int = 20, grep: str = "", before: int | None = None, with_text: bool = False
     ) -> Sequence[HistoryEntry]:
         """Return rows, newest first; `grep` is searched for in what was heard and typed."""
 
@@ -369,6 +382,9 @@ class History(Protocol):
 
     async def expired_audio(self, now_ns: int) -> Sequence[HistoryEntry]:
         """Return rows whose audio has been kept long enough."""
+
+    async def forget_audio(self, dictation: int) -> None:
+        """Note that the audio of a row is gone."""
 
     async def expire_rows(self, now_ns: int) -> int:
         """Delete rows older than the retention; never more than a fifth of all in one go. Return how many."""

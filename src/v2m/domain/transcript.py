@@ -17,6 +17,7 @@ class Segment:
 
     start: int
     end: int
+    continues: bool = False  # begins where the one before was cut, in the middle of speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Transcript:
 
     text: str
     engine: str
+    duration_s: float = 0.0  # how long the recording is
     speech_s: float = 0.0  # how long somebody spoke, by the VAD
     confidence: float | None = None
     vad_ms: float = 0.0

@@ -5,6 +5,7 @@ Standard library only: the trigger's Python rung, the client and the daemon shar
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 SOCKET_NAME = "v2m.sock"
@@ -18,6 +19,11 @@ class UnsafeRuntimeDirError(Exception):
 
 class BadSocketPathError(Exception):
     """`V2M_SOCKET` is not an absolute path of at most 107 bytes."""
+
+
+def set_variables(names: Iterable[str]) -> dict[str, str]:
+    """Return those of the named environment variables that are set and not empty."""
+    return {name: value for name in names if (value := os.environ.get(name))}
 
 
 def runtime_base() -> Path:

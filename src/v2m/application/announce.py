@@ -1,0 +1,31 @@
+"""Tells the user, in order, without any dictation waiting for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from v2m.domain.ports import Notifier
+
+
+class Announcer:
+    """Queues what the notifier shall show; `run` hands it over one by one."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._queue: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
+
+    def say(self, title: str, body: str = "", *, urgent: bool = False, sound: str = "") -> None:
+        """Show this after what was said before; returns at once."""
+        self._queue.put_nowait(lambda: self._notifier.show(title, body, urgent=urgent, sound=sound))
+
+    def dismiss(self) -> None:
+        """Take the notification away after what was said before; returns at once."""
+        self._queue.put_nowait(self._notifier.dismiss)
+
+    def close(self) -> None:
+        """Let `run` return once everything has been shown."""
+        self._queue.put_nowait(None)
+
+    async def run(self) -> None:
+        """Show what is queued until `close`."""
+        while (notice := await self._queue.get()) is not None:
+            await notice()

@@ -1,0 +1,333 @@
+"""The one owner of "are we recording?": start, stop, abort, toggle, pause, in the order they were asked for.
+
+Every request is queued to one control task, so that opening, stopping and aborting never overlap.
+What was captured goes to the outbox, which transcribes and delivers in spoken order.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Never, TypeVar
+
+from v2m.application.announce import Announcer
+from v2m.application.ledger import Ledger
+from v2m.application.outbox import Outbox, Ticket
+from v2m.application.pipeline import Job, Pipeline
+from v2m.application.recorder import Open, Recorder
+from v2m.core.events import EventBus
+from v2m.domain.dictation import DaemonState, Deliver, Phase
+from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
+from v2m.domain.events import Discarded, Failed, StateChanged
+from v2m.domain.keys import Action, KeyRules
+from v2m.domain.ports import SpoolStore, Transcriber
+
+T = TypeVar("T")
+Request = Callable[[], Awaitable[None]]
+Answer = Callable[[V2mError | None], None]
+
+
+class Dictations:
+    """Starts, stops and aborts; `run` must be running for anything to happen."""
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        pipeline: Pipeline,
+        transcriber: Transcriber,
+        spools: SpoolStore,
+        ledger: Ledger,
+        events: EventBus,
+        announcer: Announcer,
+        min_recording_ms: int,
+    ) -> None:
+        self._recorder = recorder
+        self._transcriber = transcriber
+        self._spools = spools
+        self._ledger = ledger
+        self._events = events
+        self._announcer = announcer
+        self._min_recording_ms = min_recording_ms
+        self._keys = KeyRules()
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._outbox = Outbox(pipeline, self.changed)
+        self._group = asyncio.TaskGroup()
+        self._open: Open | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._paused = False
+        self._closed = False
+        self._shown: tuple[DaemonState, int] | None = None
+        self.since = time.time()
+
+    # --- what can be seen ---
+
+    @property
+    def state(self) -> DaemonState:
+        """`recording` while the microphone is open, else what the oldest dictation is doing."""
+        if self._open is not None:
+            return DaemonState.RECORDING
+        if (stage := self._outbox.stage) is not None:
+            return stage
+        if self._paused:
+            return DaemonState.PAUSED
+        return DaemonState.WARMING if self._transcriber.state == "warming" else DaemonState.IDLE
+
+    @property
+    def queue(self) -> int:
+        """How many dictations are on their way."""
+        return len(self._outbox)
+
+    @property
+    def recording(self) -> Open | None:
+        """The open recording."""
+        return self._open
+
+    @property
+    def paused(self) -> bool:
+        """Whether new recordings are refused."""
+        return self._paused
+
+    def changed(self) -> None:
+        """Publish the state unless it is what was published last."""
+        now = (self.state, self.queue)
+        if now != self._shown:
+            self._shown = now
+            self.since = time.time()
+            dictation = self._open.dictation if self._open else None
+            self._events.publish(StateChanged(now[0].value, now[1], dictation))
+
+    # --- what can be asked ---
+
+    async def start(self, hint: Mapping[str, str], *, language: str | None = None, toggled: bool = False) -> int:
+        """Open the microphone; return the dictation's id.
+
+        Raises:
+            StateError: already recording, or paused.
+            BusyError: too many dictations are on their way.
+            CaptureError: the microphone cannot be opened.
+        """
+        return await self._in_order(lambda: self._start(hint, language=language, toggled=toggled))
+
+    async def stop(self, hint: Mapping[str, str], deliver: Deliver) -> Ticket | None:
+        """Close the microphone; return the ticket of the dictation, None when it was only a tap.
+
+        Raises:
+            StateError: nothing is being recorded.
+            CaptureError: the microphone never gave a sample.
+        """
+        return await self._in_order(lambda: self._stop(hint, deliver))
+
+    async def abort(self, dictation: int | None = None) -> int:
+        """Throw away the open recording, else the newest dictation that is not being typed.
+
+        Raises:
+            StateError: there is nothing to throw away.
+        """
+        return await self._in_order(lambda: self._abort(dictation))
+
+    async def pause(self, *, on: bool) -> None:
+        """Refuse recordings from now on (what was heard is finished), or take them again."""
+        await self._in_order(lambda: self._pause(on=on))
+
+    async def submit(self, job: Job) -> Ticket:
+        """Queue audio that was recorded earlier."""
+        ticket = self._outbox.put(job)
+        self.changed()
+        return ticket
+
+    def press(self, action: str, answer: Answer) -> None:
+        """Apply `start`, `stop`, `abort` or `toggle` as a key does, after what was asked before; then answer."""
+
+        async def apply() -> None:
+            try:
+                await self._press(action)
+            except V2mError as error:
+                self._events.publish(Failed(None, error.code, str(error)))
+                self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
+                answer(error)
+            else:
+                answer(None)
+
+        self._requests.put_nowait(apply)
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Work until `aclose` has been called and everything queued is finished."""
+        async with self._group:
+            self._group.create_task(self._outbox.run())
+            while (request := await self._requests.get()) is not None:
+                await request()
+
+    async def aclose(self, *, finish: bool = True) -> None:
+        """Release the microphone, keep what was heard, and let `run` return.
+
+        With `finish`, what was heard is transcribed and delivered first; without, it stays in the
+        history with its audio. Twice is fine.
+        """
+        if not self._closed:
+            self._closed = True
+            await self._in_order(lambda: self._shut(finish=finish))
+            self._requests.put_nowait(None)
+
+    async def _in_order(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` in the control task; its error is raised here. A caller that goes away changes nothing."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def apply() -> None:
+            try:
+                value = await work()
+            except Exception as error:  # noqa: BLE001 - raised again where it was asked for
+                if not result.done():
+                    result.set_exception(error)
+            else:
+                if not result.done():
+                    result.set_result(value)
+
+        self._requests.put_nowait(apply)
+        return await result
+
+    # --- in the control task ---
+
+    async def _press(self, action: str) -> None:
+        now, recording = time.monotonic(), self._open is not None
+        match action:
+            case "start":
+                await self._obey(self._keys.start(now, recording=recording), toggled=False)
+            case "stop":
+                await self._obey(self._keys.stop(now, recording=recording), toggled=False)
+            case "toggle":
+                await self._obey(self._keys.toggle(now, recording=recording), toggled=True)
+            case _:
+                if recording or self._outbox.abortable():
+                    await self._abort(None)
+
+    async def _obey(self, action: Action, *, toggled: bool) -> None:
+        match action:
+            case Action.START:
+                await self._start({}, toggled=toggled)
+            case Action.STOP:
+                await self._stop({}, Deliver.TYPE)
+            case Action.TAP:
+                self._events.publish(Discarded(None, "tap"))
+            case Action.RESTART:
+                await self._stop({}, Deliver.TYPE, hold="The key's release was lost.")
+                await self._start({}, toggled=toggled)
+            case Action.IGNORE:
+                pass
+
+    async def _start(self, hint: Mapping[str, str], *, language: str | None = None, toggled: bool) -> int:
+        if self._paused or self._closed:
+            raise StateError("v2m is paused.", hint="v2m resume")
+        if self._open is not None:
+            raise StateError("A recording is already running.", hint="v2m stop")
+        if self._outbox.full:
+            raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
+        self._open = await self._recorder.open(language=language, hint=hint, toggled=toggled)
+        self._watch = self._group.create_task(self._watched(self._open))
+        self.changed()
+        return self._open.dictation
+
+    async def _stop(self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "") -> Ticket | None:
+        stopped_ns = time.monotonic_ns()
+        opened = self._take()
+        held_ms = opened.seconds_open * 1000
+        report = await self._recorder.close(opened)
+        if max(held_ms, report.seconds * 1000) < self._min_recording_ms:
+            await self._discard(opened, Phase.DISCARDED, "tap")
+            return None
+        if report.samples == 0:
+            await self._silent(opened, report.source)
+        self._announcer.say("Transcribing", sound="stop")
+        await self._ledger.move(opened.dictation, Phase.CAPTURED, duration_s=round(report.seconds, 3))
+        job = Job(
+            opened.dictation,
+            opened.utterance,
+            report,
+            deliver,
+            hint or opened.hint,
+            stopped_ns,
+            spool=opened.spool.path,
+            hold=hold,
+            stages={"released": round((time.monotonic_ns() - stopped_ns) / 1e6, 2)},
+        )
+        ticket = self._outbox.put(job)
+        self.changed()
+        return ticket
+
+    def _take(self) -> Open:
+        if self._open is None:
+            raise StateError("Nothing is being recorded.", hint="v2m start")
+        opened, self._open = self._open, None
+        if self._watch is not None:
+            self._watch.cancel()
+        return opened
+
+    async def _discard(self, opened: Open, phase: Phase, reason: str) -> None:
+        await self._recorder.throw_away(opened, phase, reason)
+        self._announcer.dismiss()
+        self._events.publish(Discarded(opened.dictation, reason))
+        self.changed()
+
+    async def _silent(self, opened: Open, source: str) -> Never:
+        error = CaptureError(
+            f"No audio came from {source or 'the microphone'}.", reason=CaptureReason.SILENT, hint="v2m devices"
+        )
+        await self._recorder.throw_away(opened, Phase.FAILED, str(error))
+        self.changed()
+        self._events.publish(Failed(opened.dictation, error.code, str(error)))
+        raise error
+
+    async def _abort(self, dictation: int | None) -> int:
+        if self._open is not None and dictation in (None, self._open.dictation):
+            opened = self._take()
+            await self._discard(opened, Phase.ABORTED, "aborted")
+            return opened.dictation
+        ticket = self._outbox.abortable(dictation)
+        if ticket is None:
+            raise StateError("There is nothing to throw away.", hint="v2m status")
+        job = ticket.job
+        await self._outbox.abort(ticket, StateError("The dictation was aborted."))
+        await self._ledger.move(job.dictation, Phase.ABORTED, reason="aborted", raw="", text="", spool=None)
+        if job.spool is not None:
+            self._spools.delete(job.spool)
+        self._announcer.dismiss()
+        self._events.publish(Discarded(job.dictation, "aborted"))
+        return job.dictation
+
+    async def _pause(self, *, on: bool) -> None:
+        if on and self._open is not None:
+            await self._stop({}, Deliver.TYPE)
+        self._paused = on
+        self.changed()
+
+    async def _shut(self, *, finish: bool) -> None:
+        if self._open is not None:
+            await self._stop({}, Deliver.TYPE)
+        self._outbox.close(finish=finish)
+
+    # --- beside it ---
+
+    async def _watched(self, opened: Open) -> None:
+        """End a recording that nobody ends; what was heard is never thrown away."""
+        hold = ""
+        try:
+            hold = reason = await self._recorder.watch(opened)
+        except CaptureError as error:
+            reason = str(error)
+            self._events.publish(Failed(opened.dictation, error.code, reason))
+        self._announcer.say("Recording ended", reason, urgent=True, sound="failed")
+
+        async def end() -> None:
+            if self._open is opened:
+                self._watch = None
+                await self._stop({}, Deliver.TYPE, hold=hold)
+
+        self._requests.put_nowait(lambda: self._quietly(end))
+
+    async def _quietly(self, work: Request) -> None:
+        """Nobody asked, so nobody is answered: the failure has been told by an event."""
+        try:
+            await work()
+        except V2mError as error:
+            self._announcer.say(str(error), error.hint or "", urgent=True)

@@ -1,0 +1,294 @@
+"""One coroutine per command, and the dict. The bus refuses to be built while a command is missing here."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from v2m import __version__
+from v2m.application import commands as c
+from v2m.application.deliver import Deliverer
+from v2m.application.dictate import Dictations
+from v2m.application.outbox import Ticket
+from v2m.application.pipeline import Job, Outcome, Pipeline
+from v2m.application.status import Status, outputs
+from v2m.core.command_bus import CommandBus
+from v2m.core.ipc_protocol import PROTOCOL_VERSION
+from v2m.domain.audio import CaptureReport
+from v2m.domain.dictation import Certainty, Deliver, Delivery, HistoryEntry, Phase
+from v2m.domain.errors import (
+    DeadlineError,
+    NoSpeechError,
+    OutputError,
+    OutputReason,
+    ProtocolError,
+    StateError,
+    StorageError,
+)
+from v2m.domain.ports import History, Microphone, SpoolStore, Transcriber, TranscribeOptions
+
+Answer = dict[str, Any]
+
+
+class Handlers:
+    """What each command does; every method is one command."""
+
+    def __init__(
+        self,
+        *,
+        dictations: Dictations,
+        pipeline: Pipeline,
+        deliverer: Deliverer,
+        history: History,
+        spools: SpoolStore,
+        transcriber: Transcriber,
+        microphone: Microphone,
+        pinned_device: str,
+        status: Status,
+        shut_down: Callable[[bool], None],
+    ) -> None:
+        self._dictations = dictations
+        self._pipeline = pipeline
+        self._deliverer = deliverer
+        self._history = history
+        self._spools = spools
+        self._transcriber = transcriber
+        self._microphone = microphone
+        self._pinned_device = pinned_device
+        self._status = status
+        self._shut_down = shut_down
+
+    def bus(self) -> CommandBus:
+        """Return the dispatcher; raises MissingHandlerError naming each hole."""
+        table: dict[type, Callable[[Any], Awaitable[Answer]]] = {
+            c.Ping: self.ping,
+            c.StartRecording: self.start,
+            c.StopRecording: self.stop,
+            c.AbortRecording: self.abort,
+            c.ToggleRecording: self.toggle,
+            c.GetStatus: self.status,
+            c.Subscribe: self.status,
+            c.TypeText: self.type_text,
+            c.TranscribeFile: self.transcribe_file,
+            c.ListHistory: self.list_history,
+            c.RetryDictation: self.retry,
+            c.DeliverAgain: self.deliver_again,
+            c.ListDevices: self.list_devices,
+            c.ListOutputs: self.list_outputs,
+            c.PauseDaemon: self.pause,
+            c.ResumeDaemon: self.resume,
+            c.Shutdown: self.shutdown,
+        }
+        return CommandBus(table, c.COMMANDS.values())
+
+    async def ping(self, _: c.Ping) -> Answer:
+        """Answer PONG."""
+        return {"message": "PONG", "version": __version__, "protocol": PROTOCOL_VERSION}
+
+    async def start(self, command: c.StartRecording) -> Answer:
+        """Open the microphone."""
+        hint = command.display_variables()
+        return {"dictation": await self._dictations.start(hint, language=command.language)}
+
+    async def stop(self, command: c.StopRecording) -> Answer:
+        """Close the microphone; wait for the text if asked to."""
+        ticket = await self._dictations.stop(command.display_variables(), command.where())
+        if ticket is None:
+            return {"dictation": None, "transcription": "", "discarded": "tap"}
+        if not command.wait:
+            return {"dictation": ticket.job.dictation}
+        return await _outcome(ticket, command.timeout_s)
+
+    async def abort(self, command: c.AbortRecording) -> Answer:
+        """Throw a dictation away."""
+        return {"dictation": await self._dictations.abort(command.dictation)}
+
+    async def toggle(self, command: c.ToggleRecording) -> Answer:
+        """Start or stop."""
+        if self._dictations.recording is None:
+            hint = command.display_variables()
+            return {"dictation": await self._dictations.start(hint, language=command.language, toggled=True)}
+        fields = command.model_dump(include={"env", "wait", "deliver", "timeout_s"})
+        return await self.stop(c.StopRecording(**fields))
+
+    async def status(self, _: c.GetStatus | c.Subscribe) -> Answer:
+        """Return the snapshot."""
+        return await self._status.snapshot()
+
+    async def type_text(self, command: c.TypeText) -> Answer:
+        """Deliver a given text."""
+        text = self._deliverer.as_typed(command.text)
+        delivery = await self._deliverer.deliver(text, Deliver(command.deliver), command.display_variables())
+        return {"dictation": None, **_delivered(delivery)}
+
+    async def transcribe_file(self, command: c.TranscribeFile) -> Answer:
+        """Transcribe a WAV or FLAC file."""
+        try:
+            fd = _open_audio(command.file_path)
+        except OSError as error:
+            raise ProtocolError(f"{command.file_path}: {error.strerror}.", hint="Give an absolute path.") from error
+        options = TranscribeOptions(language=command.language or "auto", file=True)
+        utterance = self._transcriber.open(0, fd, options)
+        try:
+            heard = await utterance.finish(0)
+        finally:
+            await utterance.abandon()
+        if not heard.text:
+            raise NoSpeechError("No speech was found in the file.")
+        return {"transcription": heard.text, "duration_s": round(heard.duration_s, 3)}
+
+    async def list_history(self, command: c.ListHistory) -> Answer:
+        """List dictations."""
+        rows = await self._history.entries(
+            limit=command.limit + 1, grep=command.grep, before=command.before, with_text=command.with_text
+        )
+        return {
+            "entries": [entry_data(row) for row in rows[: command.limit]],
+            "more": len(rows) > command.limit,
+        }
+
+    async def retry(self, command: c.RetryDictation) -> Answer:
+        """Decode kept audio once more."""
+        entry = await self._entry(command.dictation)
+        if entry.phase in (Phase.RECORDING, Phase.CAPTURED, Phase.TRANSCRIBED, Phase.REFINED, Phase.DELIVERING):
+            raise StateError(f"Dictation {entry.dictation} is still on its way.", hint="v2m status")
+        if not entry.spool:
+            raise ProtocolError(f"The audio of dictation {entry.dictation} is gone.", hint="v2m history")
+        path = Path(entry.spool)
+        try:
+            samples, fd = self._spools.samples(path), self._spools.open_reader(path)
+        except StorageError as error:
+            raise ProtocolError(str(error), hint="v2m history") from error
+        await self._history.move(entry.dictation, Phase.CAPTURED, error="", reason="")
+        options = TranscribeOptions(command.language or entry.language or "auto", vad=command.vad)
+        job = Job(
+            entry.dictation,
+            self._transcriber.open(entry.dictation, fd, options),
+            CaptureReport(samples, peak=32768),
+            Deliver(command.deliver),
+            command.display_variables(),
+            time.monotonic_ns(),
+            spool=path,
+        )
+        return await _outcome(await self._dictations.submit(job), command.timeout_s)
+
+    async def deliver_again(self, command: c.DeliverAgain) -> Answer:
+        """Deliver an earlier text once more."""
+        entry = await self._entry(command.dictation)
+        if not entry.text:
+            raise ProtocolError(f"Dictation {entry.dictation} has no text.", hint=f"v2m retry {entry.dictation}")
+        where = Deliver(command.deliver)
+        delivery = await self._pipeline.again(entry.dictation, entry.text, where, command.display_variables())
+        return {"dictation": entry.dictation, **_delivered(delivery)}
+
+    async def list_devices(self, _: c.ListDevices) -> Answer:
+        """List the microphones."""
+        found = await self._microphone.devices()
+        return {
+            "devices": [
+                {
+                    "name": device.name,
+                    "description": device.description,
+                    "default": device.default,
+                    "chosen": device.name == self._pinned_device or (not self._pinned_device and device.default),
+                }
+                for device in found
+            ]
+        }
+
+    async def list_outputs(self, command: c.ListOutputs) -> Answer:
+        """Tell where words would go."""
+        return outputs(await self._deliverer.survey(command.display_variables()))
+
+    async def pause(self, _: c.PauseDaemon) -> Answer:
+        """Refuse recordings."""
+        await self._dictations.pause(on=True)
+        return {}
+
+    async def resume(self, _: c.ResumeDaemon) -> Answer:
+        """Take recordings again."""
+        await self._dictations.pause(on=False)
+        return {}
+
+    async def shutdown(self, command: c.Shutdown) -> Answer:
+        """End the daemon after this answer."""
+        self._shut_down(command.finish)
+        return {"message": "SHUTTING_DOWN"}
+
+    async def _entry(self, dictation: int | None) -> HistoryEntry:
+        entry = await self._history.get(dictation)
+        if entry is None:
+            what = "no dictation with text" if dictation is None else f"no dictation {dictation}"
+            raise ProtocolError(f"There is {what} in the history.", hint="v2m history")
+        return entry
+
+
+def _open_audio(file_path: str) -> int:
+    """Open a file for the worker; a FIFO or a device never blocks the daemon."""
+    path = Path(file_path)
+    if not path.is_absolute():
+        raise ProtocolError("The path of the file is not absolute.", hint="Give an absolute path.")
+    if not path.is_file():
+        raise ProtocolError(f"There is no file {file_path}.", hint="Give the path of a WAV or FLAC file.")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+async def _outcome(ticket: Ticket, timeout_s: float | None) -> Answer:
+    """Wait for a dictation's end and return it as an answer; the dictation goes on whatever happens here."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            outcome: Outcome = await asyncio.shield(ticket.outcome)
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"Dictation {ticket.job.dictation} is not ready after {timeout_s} s; the work goes on.", hint="v2m last"
+        ) from error
+    if outcome.error is not None:
+        raise outcome.error
+    delivery = outcome.delivery
+    return {
+        "dictation": outcome.dictation,
+        "transcription": outcome.text,
+        "refined": False,
+        "delivered": _delivery_data(delivery) if delivery else None,
+        "stages": dict(outcome.stages),
+    }
+
+
+def _delivery_data(delivery: Delivery) -> Answer:
+    return {
+        "method": delivery.method,
+        "certainty": delivery.certainty.value,
+        "confirmed": delivery.certainty is Certainty.CONFIRMED,
+        "target": delivery.target,
+        "detail": delivery.detail,
+    }
+
+
+def _delivered(delivery: Delivery) -> Answer:
+    """Return a delivery as an answer. Raises OutputError when the text reached nothing at all."""
+    if delivery.method == "none" and delivery.detail:
+        raise OutputError(delivery.detail, reason=OutputReason.REFUSED, hint="v2m outputs")
+    return _delivery_data(delivery)
+
+
+def entry_data(entry: HistoryEntry) -> Answer:
+    """Return a history row as clients see it; `started` is ISO 8601 in UTC."""
+    return {
+        "dictation": entry.dictation,
+        "started": datetime.fromtimestamp(entry.started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        "duration_s": entry.duration_s,
+        "phase": entry.phase.value,
+        "raw": entry.raw,
+        "text": entry.text,
+        "method": entry.method,
+        "certainty": entry.certainty.value if entry.certainty else None,
+        "confirmed": entry.certainty is Certainty.CONFIRMED,
+        "target": entry.target,
+        "audio": entry.spool is not None,
+        "error": entry.error,
+        "reason": entry.reason,
+        "stages": entry.stages,
+    }

@@ -1,0 +1,179 @@
+"""From a captured recording to text in a window: transcribe, apply rules, deliver, and write down each step.
+
+Called by the one consumer of `Dictations`, one dictation at a time. What goes wrong is part of the
+outcome; the audio or the text is kept in every case.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from v2m.application.announce import Announcer
+from v2m.application.deliver import Deliverer
+from v2m.application.ledger import Ledger
+from v2m.core.events import EventBus
+from v2m.domain.audio import CaptureReport, decibels
+from v2m.domain.dictation import Certainty, DaemonState, Deliver, Delivery, Phase
+from v2m.domain.errors import EngineError, NoSpeechError, V2mError
+from v2m.domain.events import Delivered, Failed, Held, Suppressed, Transcribed
+from v2m.domain.ports import Utterance
+from v2m.domain.transcript import Transcript
+
+log = logging.getLogger(__name__)
+
+MUTED_DB = -60.0  # a room is never quieter at any gain people use; digital silence is -90 and below
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a dictation ended, for whoever waits for it."""
+
+    dictation: int
+    text: str = ""
+    delivery: Delivery | None = None
+    error: V2mError | None = None
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Job:
+    """A recording whose microphone is closed, on its way to a window."""
+
+    dictation: int
+    utterance: Utterance
+    report: CaptureReport
+    deliver: Deliver
+    hint: Mapping[str, str]
+    stopped_ns: int  # CLOCK_MONOTONIC of the key's release, as the daemon handled it
+    spool: Path | None = None  # the audio, where it is a file
+    hold: str = ""  # why the text must not be typed by itself; empty: type it
+    stage: DaemonState = DaemonState.TRANSCRIBING
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+class Pipeline:
+    """The steps after STOP."""
+
+    def __init__(
+        self, *, deliverer: Deliverer, ledger: Ledger, events: EventBus, announcer: Announcer
+    ) -> None:
+        self._deliverer = deliverer
+        self._ledger = ledger
+        self._events = events
+        self._announcer = announcer
+
+    async def carry(self, job: Job, changed: Callable[[], None]) -> Outcome:
+        """Take a job to its end; `changed` is called when its stage changes.
+
+        Cancelling (ABORT) is allowed until the stage is `delivering`, and leaves the row to the caller.
+        """
+        try:
+            transcript = await job.utterance.finish(job.report.samples)
+        except EngineError as error:
+            return await self._failed(job, error)
+        self._mark(job, "transcribed")
+        text = self._deliverer.as_typed(transcript.text)
+        if not text:
+            return await self._suppressed(job, transcript)
+        self._events.publish(Transcribed(job.dictation, text))
+        await self._ledger.move(
+            job.dictation, Phase.TRANSCRIBED, raw=transcript.text, text=text, engine=transcript.engine
+        )
+        return await self._deliver(job, text, changed)
+
+    async def broken(self, job: Job, error: Exception) -> Outcome:
+        """End a job that met a programming error; text and audio stay in the history."""
+        phase = Phase.UNCERTAIN if job.stage is DaemonState.DELIVERING else Phase.FAILED
+        problem = V2mError("Something broke inside v2m.", hint="The log of toakd says what.")
+        await self._ledger.move(job.dictation, phase, error=problem.code, reason=type(error).__name__)
+        self._events.publish(Failed(job.dictation, problem.code, str(problem)))
+        self._announcer.say(str(problem), f"v2m retry {job.dictation}", urgent=True, sound="failed")
+        return Outcome(job.dictation, error=problem)
+
+    async def _deliver(self, job: Job, text: str, changed: Callable[[], None]) -> Outcome:
+        where = Deliver.COPY if job.hold else job.deliver
+        job.stage = DaemonState.DELIVERING
+        changed()
+        self._mark(job, "handed_over")
+        delivery = await self.again(job.dictation, text, where, job.hint, hold=job.hold, stages=job.stages)
+        self._mark(job, "delivered")
+        return Outcome(job.dictation, text, delivery, stages=job.stages)
+
+    async def again(
+        self,
+        dictation: int,
+        text: str,
+        where: Deliver,
+        hint: Mapping[str, str],
+        *,
+        hold: str = "",
+        stages: Mapping[str, float] | None = None,
+    ) -> Delivery:
+        """Deliver the text of a dictation and write down how it went; `delivering` is on disk before the first key."""
+        await self._ledger.move(dictation, Phase.DELIVERING)
+        delivery = await self._deliverer.deliver(text, where, hint)
+        phase = self._phase(where, delivery, hold=hold)
+        reason = hold or delivery.detail
+        await self._ledger.move(
+            dictation,
+            phase,
+            method=delivery.method,
+            certainty=delivery.certainty,
+            characters=delivery.characters,
+            target=delivery.target,
+            reason="" if phase is Phase.DELIVERED else reason,
+            **({"stages": dict(stages)} if stages else {}),
+        )
+        self._tell(dictation, phase, delivery, reason)
+        return delivery
+
+    @staticmethod
+    def _phase(where: Deliver, delivery: Delivery, *, hold: str) -> Phase:
+        if hold or (where is not Deliver.NONE and delivery.certainty is Certainty.HELD):
+            return Phase.HELD
+        return Phase.UNCERTAIN if delivery.certainty is Certainty.UNCERTAIN else Phase.DELIVERED
+
+    def _tell(self, dictation: int, phase: Phase, delivery: Delivery, reason: str) -> None:
+        if phase is Phase.DELIVERED:
+            certainty = delivery.certainty
+            self._events.publish(
+                Delivered(dictation, delivery.method, certainty is Certainty.CONFIRMED, certainty.value)
+            )
+            self._announcer.dismiss()
+            return
+        self._events.publish(Held(dictation, reason))
+        title = "Perhaps not typed" if phase is Phase.UNCERTAIN else "Not typed"
+        self._announcer.say(title, reason, urgent=True, sound="failed")
+
+    async def _failed(self, job: Job, error: EngineError) -> Outcome:
+        await self._ledger.move(
+            job.dictation, Phase.FAILED, error=error.code, reason=str(error), stages=job.stages
+        )
+        self._events.publish(Failed(job.dictation, error.code, str(error)))
+        body = f"{error} The recording is kept: v2m retry {job.dictation}"
+        self._announcer.say("Not transcribed", body, urgent=True, sound="failed")
+        return Outcome(job.dictation, error=error, stages=job.stages)
+
+    async def _suppressed(self, job: Job, transcript: Transcript) -> Outcome:
+        level = decibels(job.report.peak)
+        reason = (
+            f"peak {level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
+            if level <= MUTED_DB
+            else "no speech was found"
+        )
+        await self._ledger.move(
+            job.dictation, Phase.SUPPRESSED, reason=reason, engine=transcript.engine, stages=job.stages
+        )
+        self._events.publish(Suppressed(job.dictation, reason))
+        self._announcer.say("Nothing heard", reason, sound="failed")
+        error = NoSpeechError(
+            f"Nothing was heard: {reason}.", hint=f"v2m retry {job.dictation} --no-vad decodes the whole recording."
+        )
+        return Outcome(job.dictation, error=error, stages=job.stages)
+
+    @staticmethod
+    def _mark(job: Job, stage: str) -> None:
+        """Note the milliseconds since the key was released."""
+        job.stages[stage] = round((time.monotonic_ns() - job.stopped_ns) / 1e6, 2)

@@ -1,0 +1,161 @@
+"""One open microphone: spool, recording, utterance and row begin and end together.
+
+While it is open it is watched: the sign that recording is on (after the first sample, never before),
+a device that goes away, a release that was lost, the longest allowed recording.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from v2m.application.announce import Announcer
+from v2m.application.ledger import Ledger
+from v2m.core.events import EventBus
+from v2m.domain.audio import SAMPLE_RATE_HZ, CaptureReport, SpoolFlag, decibels
+from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.errors import CaptureError, CaptureReason
+from v2m.domain.events import Level
+from v2m.domain.ports import (
+    Microphone,
+    Recording,
+    Spool,
+    SpoolStore,
+    Transcriber,
+    TranscribeOptions,
+    Utterance,
+)
+
+WARN_BEFORE_S = 60  # of the longest allowed recording
+LEVEL_PERIOD_S = 0.05  # the protocol promises at most 20 levels a second
+QUIET_PERIOD_S = 1.0  # how often limits are looked at while nobody watches the level
+
+
+@dataclass(slots=True)
+class Open:
+    """A recording whose microphone is open."""
+
+    dictation: int
+    spool: Spool
+    recording: Recording
+    utterance: Utterance
+    hint: Mapping[str, str]
+    toggled: bool
+    started_ns: int = field(default_factory=time.monotonic_ns)
+
+    @property
+    def seconds_open(self) -> float:
+        """Time since START."""
+        return (time.monotonic_ns() - self.started_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a recording is closed although nobody released the key; seconds."""
+
+    max_recording_s: float
+    lost_release_silence_s: float
+    toggled_silence_s: float
+
+
+class Recorder:
+    """Opens and closes recordings, one at a time; called by the control task of `Dictations` only."""
+
+    def __init__(
+        self,
+        *,
+        microphone: Microphone,
+        spools: SpoolStore,
+        transcriber: Transcriber,
+        ledger: Ledger,
+        events: EventBus,
+        announcer: Announcer,
+        limits: Limits,
+        language: str,
+        private: bool,
+    ) -> None:
+        self._microphone = microphone
+        self._spools = spools
+        self._transcriber = transcriber
+        self._ledger = ledger
+        self._events = events
+        self._announcer = announcer
+        self._limits = limits
+        self._language = language
+        self._private = private
+
+    async def open(self, *, language: str | None, hint: Mapping[str, str], toggled: bool) -> Open:
+        """Open the microphone, then everything that need not come before it. Raises CaptureError."""
+        dictation = self._ledger.next_id()
+        spool = self._spools.take(dictation, private=self._private)
+        try:
+            recording = await self._microphone.open(spool)
+        except BaseException:
+            spool.delete()
+            raise
+        options = TranscribeOptions(language=language or self._language)
+        utterance = self._transcriber.open(dictation, spool.reader_fd(), options)
+        opened = Open(dictation, spool, recording, utterance, hint, toggled)
+        await self._ledger.begin(
+            HistoryEntry(
+                dictation,
+                time.time_ns(),
+                Phase.RECORDING,
+                language=options.language,
+                spool=str(spool.path) if spool.path else None,
+            )
+        )
+        return opened
+
+    async def close(self, opened: Open) -> CaptureReport:
+        """Release the device first, then close the spool; the audio stays."""
+        report = await opened.recording.close()
+        if report.gap:
+            opened.spool.set_flags(SpoolFlag.GAP)
+        opened.spool.close()
+        return report
+
+    async def throw_away(self, opened: Open, phase: Phase, reason: str) -> None:
+        """Release the device and delete the audio; no engine hears it."""
+        await opened.recording.close()
+        await opened.utterance.abandon()
+        opened.spool.set_flags(SpoolFlag.ABORTED)
+        opened.spool.delete()
+        await self._ledger.move(opened.dictation, phase, reason=reason, spool=None)
+
+    async def watch(self, opened: Open) -> str:
+        """Give the sign, then return why the recording must end by itself, as a sentence for the user.
+
+        Raises:
+            CaptureError: the device went away, or never gave a sample.
+        """
+        await opened.recording.first_sample()
+        notice = opened.recording.notice
+        self._announcer.say("Recording", notice or opened.recording.source, sound="start")
+        async with asyncio.TaskGroup() as group:
+            ended = group.create_task(opened.recording.ended())
+            limit = group.create_task(self._limit(opened))
+            done, others = await asyncio.wait({ended, limit}, return_when=asyncio.FIRST_COMPLETED)
+            for other in others:
+                other.cancel()
+        if ended in done:
+            raise CaptureError(ended.result(), reason=CaptureReason.LOST, hint="v2m devices")
+        return limit.result()
+
+    async def _limit(self, opened: Open) -> str:
+        """Publish levels while somebody listens; return when a limit has been reached."""
+        limits, warned = self._limits, False
+        silence_s = limits.toggled_silence_s if opened.toggled else limits.lost_release_silence_s
+        while True:
+            listened = self._events.has_listeners()
+            if listened:
+                self._events.publish(Level(round(decibels(opened.spool.take_level()), 1)))
+            recorded_s = opened.spool.head / SAMPLE_RATE_HZ
+            if recorded_s >= limits.max_recording_s:
+                return f"The longest recording, {limits.max_recording_s:.0f} s, is over."
+            if not warned and recorded_s >= limits.max_recording_s - WARN_BEFORE_S > 0:
+                warned = True
+                self._announcer.say("Recording", f"It ends by itself in {WARN_BEFORE_S} s.")
+            if recorded_s - opened.utterance.speech_until / SAMPLE_RATE_HZ >= silence_s:
+                return f"Nobody has spoken for {silence_s:.0f} s."
+            await asyncio.sleep(LEVEL_PERIOD_S if listened else QUIET_PERIOD_S)

@@ -1,0 +1,289 @@
+"""Where recordings are kept: makes spools ahead of time, reads them, finds what a crash left.
+
+The spool that is being written is `_spool_writer.MappedSpool`.
+"""
+
+import contextlib
+import mmap
+import os
+import stat
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from v2m.domain.audio import (
+    OFFSET_DICTATION,
+    OFFSET_HEAD,
+    OFFSET_MAGIC,
+    OFFSET_STARTED_WALL_NS,
+    SAMPLE_BYTES,
+    SAMPLE_RATE_HZ,
+    SPOOL_HEADER_BYTES,
+    SPOOL_MAGIC,
+    SPOOL_VERSION,
+)
+from v2m.domain.errors import StorageError
+from v2m.infrastructure._spool_writer import MappedSpool, sync
+
+_SUFFIX: Final = ".spool"
+_SYNC_PERIOD_S: Final = 1.0  # what a power cut may cost
+_SPARE_TIME_S: Final = 30  # beyond the longest recording, so that its own limit is met first
+_IDENTITY: Final = struct.Struct("=8sII")
+
+
+class SpoolReader:
+    """A spool mapped read-only; the writer may still be appending to it."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor. Raises StorageError when it is not a spool."""
+        try:
+            self._size = _checked_size(fd)
+            self._map = mmap.mmap(fd, self._size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"The recording cannot be read: {error}.", hint="v2m history") from error
+        finally:
+            os.close(fd)
+        self._bytes = memoryview(self._map)
+        # A native cast loads a whole word at once: never half of an old and half of a new head.
+        self._words = self._bytes[:SPOOL_HEADER_BYTES].cast("Q")
+
+    @property
+    def head(self) -> int:
+        """Samples that may be read; grows while the recording goes on."""
+        return min(self._words[OFFSET_HEAD // 8], (self._size - SPOOL_HEADER_BYTES) // SAMPLE_BYTES)
+
+    @property
+    def dictation(self) -> int:
+        """Whose recording it is."""
+        return self._words[OFFSET_DICTATION // 8]
+
+    def pcm(self, start: int, end: int) -> memoryview:
+        """Return samples `start` to `end` as S16LE bytes, uncopied and never past the head."""
+        end = max(0, min(end, self.head))
+        start = max(0, min(start, end))
+        return self._bytes[
+            SPOOL_HEADER_BYTES + start * SAMPLE_BYTES : SPOOL_HEADER_BYTES + end * SAMPLE_BYTES
+        ]
+
+    def close(self) -> None:
+        """Unmap; memory that a view still shows stays until the view goes. Twice is fine."""
+        self._words.release()
+        self._bytes.release()
+        with contextlib.suppress(BufferError):
+            self._map.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class SpoolDirectory:
+    """A `SpoolStore` in a folder of its own, mode 0700.
+
+    One thread works for it, and only while a recording is open: it keeps the spool growing, syncs it
+    each second and makes the next spare. `on_degraded` is called from the loop or from that thread.
+    """
+
+    def __init__(self, folder: Path, *, max_recording_s: int, on_degraded: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._capacity = (max_recording_s + _SPARE_TIME_S) * SAMPLE_RATE_HZ
+        self._on_degraded = on_degraded
+        self._wake = threading.Condition()
+        self._open: dict[MappedSpool, bool] = {}  # whether its shortage of room has been told
+        self._unsynced: list[int] = []
+        self._spare: MappedSpool | None = None
+        self._spare_wanted = False
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Make the folder, the first spare and the thread. A disk that refuses is told at the next `take`."""
+        with contextlib.suppress(OSError):
+            self._spare = self._make_file()
+        self._thread = threading.Thread(target=self._work, name="v2m-spool", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and remove the spare; open spools stay as they are. Twice is fine."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._spare is not None:
+            self._spare.delete()
+            self._spare = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def take(self, dictation: int, *, private: bool = False) -> MappedSpool:
+        """Return a spool for a recording that starts now."""
+        spool = self._make_memory() if private else self._take_file()
+        spool.begin(dictation)
+        with self._wake:
+            self._open[spool] = False
+            self._spare_wanted = self._spare is None
+            self._wake.notify()
+        return spool
+
+    def open_reader(self, path: Path) -> int:
+        """Open kept audio for the worker; return a read-only descriptor that the caller closes."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError(
+                f"The audio {path.name} is not there any more: {error.strerror}.", hint="v2m history"
+            ) from error
+        try:
+            _checked_size(fd)
+        except (OSError, ValueError) as error:
+            os.close(fd)
+            raise StorageError(f"{path.name} is not a recording: {error}.", hint="v2m history") from error
+        return fd
+
+    def samples(self, path: Path) -> int:
+        """Return how many samples kept audio holds."""
+        with SpoolReader(self.open_reader(path)) as reader:
+            return reader.head
+
+    def orphans(self, known: set[str]) -> list[tuple[Path, int, int]]:
+        """Return (path, samples, wall-clock start in ns) of each spool whose path is not in `known`.
+
+        Spools without a sample are removed; foreign files are left alone and not named.
+        """
+        with self._wake:
+            own = {spool.path for spool in (*self._open, self._spare) if spool is not None}
+        found = []
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            if path in own or str(path) in known:
+                continue
+            with contextlib.suppress(StorageError):
+                fd = self.open_reader(path)
+                (started_ns,) = struct.unpack("=q", os.pread(fd, 8, OFFSET_STARTED_WALL_NS))
+                with SpoolReader(fd) as reader:
+                    samples = reader.head
+                if samples:
+                    found.append((path, samples, started_ns))
+                else:
+                    self.delete(path)
+        return sorted(found, key=lambda orphan: orphan[2])
+
+    def delete(self, path: Path) -> None:
+        """Remove kept audio; nothing happens if it is gone."""
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def _take_file(self) -> MappedSpool:
+        with self._wake:
+            spare, self._spare = self._spare, None
+        if spare is not None and spare.path is not None and spare.path.exists():
+            return spare
+        if spare is not None:  # somebody removed the file: what is recorded there could not be found again
+            spare.close()
+        try:
+            return self._make_file()
+        except OSError as error:
+            self._on_degraded(
+                f"Recordings cannot be written to {self._folder} ({error.strerror}): they are kept in"
+                " memory and are lost if toakd ends."
+            )
+            return self._make_memory()
+
+    def _make_file(self) -> MappedSpool:
+        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self._folder.mkdir(mode=0o700)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
+                os.fchmod(folder, 0o700)
+            name = f"{time.time_ns()}{_SUFFIX}"
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(name, flags, 0o600, dir_fd=folder)
+        finally:
+            os.close(folder)
+        path = self._folder / name
+        try:
+            return MappedSpool(fd, path, capacity=self._capacity, on_close=self._closed)
+        except OSError:
+            os.close(fd)
+            self.delete(path)
+            raise
+
+    def _make_memory(self) -> MappedSpool:
+        fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
+        return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
+
+    def _closed(self, spool: MappedSpool) -> None:
+        """Leave the last sync to the thread: STOP does not wait for the disk."""
+        with self._wake:
+            if self._open.pop(spool, None) is not None and spool.path is not None:
+                self._unsynced.append(spool.duplicate())
+                self._wake.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                if not (self._open or self._unsynced or self._spare_wanted or self._stopping):
+                    self._wake.wait()
+                unsynced, self._unsynced = self._unsynced, []
+                recording, wants_spare, stopping = list(self._open), self._spare_wanted, self._stopping
+                self._spare_wanted = False
+            for fd in unsynced:
+                sync(fd)
+            if stopping:
+                return
+            if wants_spare:
+                self._keep_spare()
+            for spool in recording:
+                self._maintain(spool)
+            with self._wake:
+                if self._open and not (self._unsynced or self._spare_wanted or self._stopping):
+                    self._wake.wait(_SYNC_PERIOD_S)
+
+    def _keep_spare(self) -> None:
+        with contextlib.suppress(OSError):  # no room now: the next `take` tries again and tells
+            spare = self._make_file()
+            with self._wake:
+                self._spare = spare
+
+    def _maintain(self, spool: MappedSpool) -> None:
+        refused = spool.maintain()
+        with self._wake:
+            told = self._open.get(spool)
+            if told is not None:
+                self._open[spool] = refused is not None
+        if refused is not None and told is False:
+            self._on_degraded(
+                f"The disk has no more room ({refused.strerror}): this recording can go on for"
+                f" {spool.seconds_left() / 60:.0f} min, unless something is deleted."
+            )
+
+
+def _checked_size(fd: int) -> int:
+    """Return the size of the spool behind a descriptor. Raises OSError, ValueError (not a spool)."""
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_size < SPOOL_HEADER_BYTES:
+        raise ValueError("it is no file with a header")
+    magic, version, rate_hz = _IDENTITY.unpack(os.pread(fd, _IDENTITY.size, OFFSET_MAGIC))
+    if magic != SPOOL_MAGIC:
+        raise ValueError("it was not made by v2m")
+    if (version, rate_hz) != (SPOOL_VERSION, SAMPLE_RATE_HZ):
+        raise ValueError(f"its format {version} at {rate_hz} Hz is not known")
+    return found.st_size

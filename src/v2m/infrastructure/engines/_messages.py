@@ -1,0 +1,116 @@
+"""What the daemon and the worker tell each other: length-prefixed JSON over a socket pair.
+
+Descriptors of spools travel beside an `Open` as SCM_RIGHTS. A recording is named by a job number of
+the daemon's, so that the same dictation can be decoded twice. Text is in messages only, never in a log.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+_LENGTH: Final = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """To the worker: a recording has begun; its spool's descriptor comes with this message."""
+
+    job: int
+    language: str
+    vad: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """To the worker: the recording ended at `samples`; answer with a Result."""
+
+    job: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """To the worker: nobody wants this recording any more; no answer."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """From the worker: the model is loaded."""
+
+    name: str
+    languages: list[str]
+    streaming: bool
+    hotwords: bool
+    prompt: bool
+    network: bool
+    gpu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """From the worker, its last word: the model cannot be loaded."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """From the worker, at least twice a second while it has work: it is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """From the worker: the text of a finished recording."""
+
+    job: int
+    text: str
+    speech_s: float
+    confidence: float | None
+    vad_ms: float
+    vad_errors: int
+    decode_ms: float
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """From the worker: this recording cannot be decoded; the others can."""
+
+    job: int
+    message: str
+    hint: str | None
+
+
+_KINDS: Final = {kind.__name__: kind for kind in (Open, Finish, Abandon, Ready, Failed, Working, Result, Error)}
+Message = Open | Finish | Abandon | Ready | Failed | Working | Result | Error
+
+
+def pack(message: Message) -> bytes:
+    """Return the bytes of a message."""
+    body = json.dumps([type(message).__name__, asdict(message)], ensure_ascii=False).encode("utf-8", "replace")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Unpacker:
+    """Turns bytes, however they were cut, back into messages."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield each message that is complete now."""
+        self._pending += data
+        while len(self._pending) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._pending)
+            end = _LENGTH.size + length
+            if len(self._pending) < end:
+                return
+            name, fields = json.loads(self._pending[_LENGTH.size : end])
+            del self._pending[:end]
+            yield _KINDS[name](**fields)

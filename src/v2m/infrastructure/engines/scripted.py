@@ -1,0 +1,135 @@
+"""Engines that say what they are told: for tests, `v2m --simulate` and doctor, without model or audio."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+
+from v2m.domain.errors import EngineError
+from v2m.domain.ports import EngineCapabilities, TranscribeOptions
+from v2m.domain.transcript import Hypothesis, Transcript
+
+CAPABILITIES = EngineCapabilities(name="scripted", languages=("*",))
+
+
+def line_of(texts: Sequence[str], number: int) -> str:
+    """Return the text of utterance `number` (from 1): the texts in turn, with `{n}` replaced."""
+    return texts[(number - 1) % len(texts)].replace("{n}", str(number)) if texts else ""
+
+
+class ScriptedEngine:
+    """Runs inside the worker; answers each utterance with the next text after `delay_s`."""
+
+    def __init__(self, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        self.capabilities = CAPABILITIES
+        self._texts = texts
+        self._delay_s = delay_s
+        self._count = 0
+
+    def load(self) -> None:
+        """There is nothing to load."""
+
+    def open_stream(self, language: str) -> "ScriptedStream":
+        """Begin an utterance in any language."""
+        del language
+        self._count += 1
+        return ScriptedStream(line_of(self._texts, self._count), self._delay_s)
+
+
+class ScriptedStream:
+    """One utterance of a ScriptedEngine."""
+
+    def __init__(self, text: str, delay_s: float) -> None:
+        self._text = text
+        self._delay_s = delay_s
+        self._abandoned = threading.Event()
+
+    def feed(self, pcm: bytes | memoryview) -> None:
+        """Take audio and forget it."""
+
+    def finish(self) -> Hypothesis:
+        """Return the text after the delay; at once when abandoned."""
+        self._abandoned.wait(self._delay_s)
+        return Hypothesis(self._text, confidence=0.0)
+
+    def abandon(self) -> None:
+        """End a running `finish`."""
+        self._abandoned.set()
+
+
+class ScriptedTranscriber:
+    """The daemon's side of speech without a process; `opened` and `finished` count the calls."""
+
+    def __init__(self, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+        self._texts = texts
+        self._delay_s = delay_s
+        self._closed = False
+        self.opened = 0
+        self.finished = 0
+
+    @property
+    def state(self) -> str:
+        """`ready` until closed."""
+        return "unloaded" if self._closed else "ready"
+
+    @property
+    def loads(self) -> int:
+        """It is loaded once."""
+        return 1
+
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """Any language, nothing else."""
+        return CAPABILITIES
+
+    @property
+    def detail(self) -> str:
+        """It never fails."""
+        return ""
+
+    def open(self, dictation: int, audio_fd: int, options: TranscribeOptions) -> "ScriptedUtterance":
+        """Count a recording; its audio is not looked at."""
+        del dictation, options
+        os.close(audio_fd)
+        self.opened += 1
+        return ScriptedUtterance(self)
+
+    async def wait_ready(self) -> None:
+        """Return at once. Raises EngineError after `aclose`."""
+        if self._closed:
+            raise EngineError("The speech engine was stopped.", hint="v2m daemon start")
+
+    async def run(self) -> None:
+        """Return at once: there is no process to look after."""
+
+    async def aclose(self) -> None:
+        """Answer no further `finish`."""
+        self._closed = True
+
+    async def answer(self, samples: int) -> Transcript:
+        """Return the next text of the script. Raises EngineError after `aclose`."""
+        await self.wait_ready()
+        self.finished += 1
+        text = line_of(self._texts, self.finished)
+        await asyncio.sleep(self._delay_s)
+        return Transcript(
+            text, CAPABILITIES.name, speech_s=samples / 16_000, decode_ms=self._delay_s * 1000, segments=1
+        )
+
+
+class ScriptedUtterance:
+    """One recording of a ScriptedTranscriber."""
+
+    def __init__(self, transcriber: ScriptedTranscriber) -> None:
+        self._transcriber = transcriber
+        self._abandoned = False
+
+    async def finish(self, samples: int) -> Transcript:
+        """Return the next text of the script. Raises EngineError once abandoned."""
+        if self._abandoned:
+            raise EngineError("The recording was abandoned.")
+        return await self._transcriber.answer(samples)
+
+    async def abandon(self) -> None:
+        """Forget it; twice is fine."""
+        self._abandoned = True

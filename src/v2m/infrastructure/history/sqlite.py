@@ -1,0 +1,292 @@
+"""The history as an SQLite file: WAL, full-text search, one thread that alone touches it."""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
+from pathlib import Path
+from typing import Any, TypeVar
+
+from v2m.domain.dictation import FINAL, HistoryEntry, Phase
+from v2m.domain.errors import HistoryError
+from v2m.infrastructure._translate import translate
+from v2m.infrastructure.history._rows import COLUMNS, entry_columns, to_columns, to_entry, to_text
+from v2m.infrastructure.history._rules import (
+    THROWN_AWAY,
+    TROUBLE,
+    Retention,
+    check_move,
+    largest_sweep,
+    no_such_row,
+    search_words,
+)
+from v2m.infrastructure.history._schema import (
+    highest_id,
+    id_floor,
+    is_damage,
+    move_aside,
+    open_database,
+)
+
+T = TypeVar("T")
+
+
+def _listed(phases: Iterable[Phase]) -> str:
+    return "(" + ", ".join(f"'{phase}'" for phase in sorted(phases)) + ")"
+
+
+_FINAL = f"phase IN {_listed(FINAL)}"
+_TROUBLED_AUDIO = f"spool IS NOT NULL AND phase IN {_listed(TROUBLE)}"
+_DONE_AUDIO = (
+    f"spool IS NOT NULL AND (phase IN {_listed(THROWN_AWAY)}"
+    f" OR phase = '{Phase.DELIVERED}' AND moved_ns <= :delivered)"
+)
+
+
+class SqliteHistory:
+    """`History` in one file of mode 0600.
+
+    A damaged file is moved to `NAME.corrupt-TIME` and a clean one begun; `notice` then tells the user.
+    A file that cannot be opened (disk full, read-only, newer schema) makes every call a `HistoryError`
+    and is tried again with each, so the history comes back by itself. A write that has begun is finished
+    even when its caller is cancelled.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention_days: int,
+        keep_audio_s: float,
+        keep_trouble_audio_s: float,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.notice = ""  # one sentence when the file had to be moved aside
+        self._path = path
+        self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
+        self._clock_ns = clock_ns
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self._database: sqlite3.Connection | None = None
+        self._closed = False
+        self._id_lock = threading.Lock()
+        self._last_id = 0
+
+    async def open(self) -> None:
+        """Open the file and learn the highest id.
+
+        Raises:
+            HistoryError: it cannot be opened; `next_id` and later calls still work as described above.
+        """
+        try:
+            await self._call(lambda _: None)
+        except HistoryError:
+            self._raise_last_id(id_floor(self._clock_ns()))
+            raise
+
+    def next_id(self) -> int:
+        """Return the id of the next dictation; no I/O."""
+        with self._id_lock:
+            self._last_id += 1
+            return self._last_id
+
+    async def begin(self, entry: HistoryEntry) -> None:
+        """Insert the row of a recording that has started."""
+        columns = {**entry_columns(entry), "moved_ns": self._clock_ns()}
+        names, marks = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+        await self._call(
+            lambda database: database.execute(f"INSERT INTO dictation ({names}) VALUES ({marks})", columns)
+        )
+
+    async def move(self, dictation: int, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Set phase and fields; the same phase again only sets fields. DELIVERING is on the disk afterwards.
+
+        Raises:
+            HistoryError: not written, or there is no such row.
+            ValueError: the table of phases forbids the step, or a field does not exist (programming errors).
+        """
+        await self._call(lambda database: self._move(database, dictation, phase, changes))
+
+    async def get(self, dictation: int | None = None) -> HistoryEntry | None:
+        """Return a row, or the newest one that has text."""
+        which = "text <> '' ORDER BY id DESC LIMIT 1" if dictation is None else "id = :id"
+        found = await self._select(which, {"id": dictation})
+        return found[0] if found else None
+
+    async def entries(
+        self, *, limit: int = 20, grep: str = "", before: int | None = None
+    ) -> Sequence[HistoryEntry]:
+        """Return rows, newest first; each word of `grep` begins a word that was heard or typed.
+
+        A search without a letter or digit, or whose words are found nowhere, looks for the literal text.
+        """
+        grep = to_text(grep).replace("\0", " ").strip()
+        values = {"limit": limit, "before": before, "words": _phrases(grep), "literal": f"%{_escaped(grep)}%"}
+
+        def run(database: sqlite3.Connection) -> list[HistoryEntry]:
+            wanted = [] if before is None else ["id < :before"]
+            if grep:
+                wanted.append(_search(database, values))
+            where = " AND ".join(wanted) or "1"
+            return _entries(database, f"{where} ORDER BY id DESC LIMIT :limit", values)
+
+        return await self._call(run)
+
+    async def unfinished(self) -> Sequence[HistoryEntry]:
+        """Return rows whose phase is not final, oldest first."""
+        return await self._select(f"NOT ({_FINAL}) ORDER BY id", {})
+
+    async def spools(self) -> set[str]:
+        """Return the paths of all kept audio."""
+        rows = await self._call(
+            lambda database: database.execute(
+                "SELECT spool FROM dictation WHERE spool IS NOT NULL"
+            ).fetchall()
+        )
+        return {row[0] for row in rows}
+
+    async def expired_audio(self, now_ns: int) -> Sequence[HistoryEntry]:
+        """Return rows whose audio has been kept long enough since their last move.
+
+        Audio that may be the only copy of somebody's words goes at most a fifth at a time, oldest first.
+        """
+        values = {
+            "delivered": self._keep.delivered_until_ns(now_ns),
+            "trouble": self._keep.trouble_until_ns(now_ns),
+        }
+
+        def run(database: sqlite3.Connection) -> list[HistoryEntry]:
+            kept = database.execute(f"SELECT count(*) FROM dictation WHERE {_TROUBLED_AUDIO}").fetchone()[0]
+            return [
+                *_entries(database, f"{_DONE_AUDIO} ORDER BY moved_ns", values),
+                *_entries(
+                    database,
+                    f"{_TROUBLED_AUDIO} AND moved_ns <= :trouble ORDER BY moved_ns LIMIT :share",
+                    {**values, "share": largest_sweep(kept)},
+                ),
+            ]
+
+        return await self._call(run)
+
+    async def expire_rows(self, now_ns: int) -> int:
+        """Delete finished rows without audio that are older than the retention; return how many."""
+        until = self._keep.rows_until_ns(now_ns)
+
+        def run(database: sqlite3.Connection) -> int:
+            total = database.execute("SELECT count(*) FROM dictation").fetchone()[0]
+            return database.execute(
+                "DELETE FROM dictation WHERE id IN (SELECT id FROM dictation"
+                f" WHERE started_ns <= ? AND spool IS NULL AND {_FINAL} ORDER BY started_ns LIMIT ?)",
+                (until, largest_sweep(total)),
+            ).rowcount
+
+        return await self._call(run)
+
+    async def aclose(self) -> None:
+        """Write what is pending and close; twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, self._close))
+        self._thread.shutdown(wait=False)
+
+    # --- in the thread ------------------------------------------------------------------------------
+
+    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._closed:
+            raise HistoryError("The history is closed.")
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._thread, self._run, work))
+
+    async def _select(self, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
+        return await self._call(lambda database: _entries(database, which, values))
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with translate(self._in_users_terms, sqlite3.Error, OSError):
+            try:
+                return work(self._opened())
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+            self._begin_anew()
+            return work(self._opened())
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._database = open_database(self._path)
+            self._raise_last_id(highest_id(self._database))
+        return self._database
+
+    def _begin_anew(self) -> None:
+        self._close()
+        moved = move_aside(self._path)
+        database = self._opened()
+        # Audio of forgotten rows may still lie in the spool under their ids.
+        self._raise_last_id(id_floor(self._clock_ns()))
+        database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('dictation', ?)", (self._last_id,))
+        self.notice = f"The history was damaged and is now {moved}; a clean one has begun."
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _raise_last_id(self, known: int) -> None:
+        with self._id_lock:
+            self._last_id = max(self._last_id, known)
+
+    def _move(
+        self, database: sqlite3.Connection, dictation: int, phase: Phase, changes: Mapping[str, Any]
+    ) -> None:
+        found = database.execute("SELECT phase FROM dictation WHERE id = ?", (dictation,)).fetchone()
+        if found is None:
+            raise no_such_row(dictation)
+        check_move(dictation, Phase(found[0]), phase, changes)
+        columns = to_columns(changes)
+        if phase != found[0]:
+            columns |= {"phase": phase, "moved_ns": self._clock_ns()}
+        settings = ", ".join(f"{name} = :{name}" for name in columns)
+        if not settings:
+            return
+        if phase is Phase.DELIVERING:
+            database.execute("PRAGMA synchronous = FULL")
+        try:
+            database.execute(f"UPDATE dictation SET {settings} WHERE id = :id", {**columns, "id": dictation})
+        finally:
+            database.execute("PRAGMA synchronous = NORMAL")
+
+    def _in_users_terms(self, error: Exception) -> HistoryError:
+        folder = self._path.parent
+        full = (
+            getattr(error, "errno", None) == ENOSPC
+            or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+        )
+        return HistoryError(
+            f"The history {self._path} cannot be used: {getattr(error, 'strerror', None) or error}.",
+            hint=f"df -h {folder}" if full else f"ls -ld {folder}",
+        )
+
+
+def _entries(database: sqlite3.Connection, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
+    return [
+        to_entry(row) for row in database.execute(f"SELECT {COLUMNS} FROM dictation WHERE {which}", values)
+    ]
+
+
+def _search(database: sqlite3.Connection, values: Mapping[str, Any]) -> str:
+    """Return the condition for a search: by words when any row has them, else by the literal text."""
+    words = "SELECT rowid FROM dictation_words WHERE dictation_words MATCH :words"
+    if values["words"] and database.execute(f"{words} LIMIT 1", values).fetchone():
+        return f"id IN ({words})"
+    return "(raw LIKE :literal ESCAPE '\\' OR text LIKE :literal ESCAPE '\\')"
+
+
+def _phrases(grep: str) -> str:
+    """Return a search as FTS5 strings, so that nothing of it is syntax; the last word of each may go on."""
+    return " ".join('"' + word.replace('"', '""') + '"*' for word in search_words(grep))
+
+
+def _escaped(grep: str) -> str:
+    return grep.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,68 @@
+"""`v2m`: click reads the verb and its options; what they mean is done afterwards, outside click.
+
+Options come from the generated table, so that a new key of a command is a new option of its verb.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from v2m.client import exit_code
+from v2m.ui import ask, raw
+
+INTERRUPTED: Final = 130  # what a shell reports for SIGINT
+PIPE_CLOSED: Final = 141  # and for SIGPIPE
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal of any encoding
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to complain at exit
+        return PIPE_CLOSED
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        if raw.is_raw(arguments):
+            return raw.run(arguments)
+        if arguments[:1] == ["call"]:
+            return raw.call(arguments[1:])
+        return _verb(arguments)()
+    except ask.UsageError as error:
+        return _refuse(error, as_json="--json" in arguments)
+
+
+def _refuse(error: ask.UsageError, *, as_json: bool) -> int:
+    if as_json:
+        print(ask.line_of_json(ask.refusal(error)))
+    else:
+        ask.complain(error.message, error.hint)
+    return exit_code(error.code)
+
+
+def _verb(arguments: Sequence[str]) -> Callable[[], int]:
+    """Return what the verb is to do. Raises UsageError; help is printed and nothing is left to do."""
+    import click
+
+    from v2m.ui.verbs import build_group
+
+    try:
+        action: Any = build_group().main(list(arguments), prog_name="v2m", standalone_mode=False)
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return lambda: exit_code("usage")
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        raise ask.UsageError(error.format_message(), f"{context.command_path if context else 'v2m'} --help") from error
+    return action if callable(action) else lambda: int(action or 0)
