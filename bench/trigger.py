@@ -108,9 +108,7 @@ def time_rows(timings: dict[str, Timing]) -> list[Row]:
     """Turn medians into rows, ratios first measured in this run."""
     toak, floor = timings[TOAK], timings[FLOOR]
     rows = [
-        Row(
-            f"{name}, spawn to exit p50", timing.wall_us, "us", note=f"{timing.wall_us / floor.wall_us:.2f} F"
-        )
+        Row(f"{name}, spawn to exit p50", timing.wall_us, "us", note=f"{timing.wall_us / floor.wall_us:.2f} F")
         for name, timing in timings.items()
     ]
     rows += [
@@ -139,14 +137,18 @@ def count_rows(folder: Path, command: list[str]) -> list[Row]:
 
 
 def count_steps(folder: Path, command: list[str]) -> tuple[int, int, int]:
-    """Single-step a trigger that finds a listener; return instructions, CPUIDs and system calls."""
+    """Single-step a trigger that finds a listener where it usually is, in this process's environment.
+
+    Returns instructions, CPUIDs and system calls; the instructions grow with the environment.
+    """
     compile_c(SOURCES / "count.c", folder / "count", ["-O2"])
-    address = str(folder / "count.sock")
+    (folder / "v2m").mkdir()
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    environment.pop("V2M_SOCKET", None)
     with closing(socket.socket(socket.AF_UNIX)) as listener:
-        listener.bind(address)
+        listener.bind(str(folder / "v2m" / "v2m.sock"))
         listener.listen()
         words = [str(folder / "count"), *command]
-        environment = {**os.environ, "V2M_SOCKET": address}
         counted = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     instructions, cpuids, calls = (int(word) for word in counted.split())
     return instructions, cpuids, calls

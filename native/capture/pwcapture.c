@@ -101,7 +101,6 @@ struct v2m_status {
     uint32_t node_id;
     int32_t scheduler;    /* SCHED_OTHER, SCHED_FIFO, SCHED_RR of the data thread; -1 before the first block */
     int32_t thread_id;    /* of the data thread, 0 before the first block */
-    uint32_t sources;     /* microphones there were when `source` was looked up */
     uint64_t blocks;
     uint64_t faults;      /* page faults of the data thread inside the copy, after the first block */
     uint64_t empty;       /* buffers without audio in them */
@@ -125,13 +124,17 @@ struct node {
 
 /* A look at the graph: made for a question, gone with the answer, so that nothing wakes us while idle. */
 struct survey {
-    struct pw_registry *registry;
+    struct pw_core *core;
+    struct pw_registry *registry; /* NULL: not looking */
     struct pw_metadata *metadata;
-    struct spa_hook registry_hook, metadata_hook;
+    struct spa_hook core_hook, registry_hook, metadata_hook;
+    bool wants_default;
     int seq, round;
-    uint32_t node_count, linked_node;
+    uint32_t our_node, linked_node, node_count;
     char default_name[TEXT_BYTES];
     struct node nodes[MAX_NODES];
+    void (*answered)(struct survey *s, void *data);
+    void *data;
 };
 
 struct v2m_capture {
@@ -211,16 +214,15 @@ static void store(uint8_t *spool, const void *samples, uint64_t count)
     __atomic_store_n(head, at + stored, __ATOMIC_RELEASE);
 }
 
-static void store_buffer(struct v2m_capture *c, uint8_t *spool, const struct spa_buffer *buffer)
+/* Tell whether there was audio in it; a buffer without any is legal. */
+static bool store_buffer(uint8_t *spool, const struct spa_buffer *buffer)
 {
     const struct spa_data *d = buffer->n_datas ? &buffer->datas[0] : NULL;
-    if (!d || !d->data || !d->chunk->size) {
-        c->status.empty++;
-        return;
-    }
+    if (!d || !d->data || !d->chunk->size) return false;
     const uint32_t offset = SPA_MIN(d->chunk->offset, d->maxsize);
     const uint32_t bytes = SPA_MIN(d->chunk->size, d->maxsize - offset);
     store(spool, (const uint8_t *)d->data + offset, bytes / SAMPLE_BYTES);
+    return true;
 }
 
 static void note_block(struct v2m_capture *c, int64_t faults)
@@ -245,8 +247,10 @@ static void on_process(void *data)
     while ((b = pw.stream_dequeue_buffer(c->stream))) {
         if (spool) {
             const int64_t before = page_faults();
-            store_buffer(c, spool, b->buffer);
-            note_block(c, page_faults() - before);
+            if (store_buffer(spool, b->buffer))
+                note_block(c, page_faults() - before);
+            else
+                c->status.empty++;
         }
         pw.stream_queue_buffer(c->stream, b);
     }
@@ -297,78 +301,85 @@ static int on_property(void *data, uint32_t subject, const char *key, const char
 
 static const struct pw_metadata_events metadata_events = {PW_VERSION_METADATA_EVENTS, .property = on_property};
 
+static void bind_metadata(struct survey *s, uint32_t id, const struct spa_dict *props)
+{
+    const char *name = props ? spa_dict_lookup(props, PW_KEY_METADATA_NAME) : NULL;
+    if (s->metadata || !name || strcmp(name, "default") != 0) return;
+    s->metadata = pw_registry_bind(s->registry, id, PW_TYPE_INTERFACE_Metadata, PW_VERSION_METADATA, 0);
+    if (!s->metadata) return;
+    spa_zero(s->metadata_hook);
+    pw_metadata_add_listener(s->metadata, &s->metadata_hook, &metadata_events, s);
+}
+
 static void on_global(void *data, uint32_t id, uint32_t permissions, const char *type, uint32_t version,
                       const struct spa_dict *props)
 {
-    struct v2m_capture *c = data;
-    struct survey *s = &c->survey;
+    struct survey *s = data;
     (void)permissions;
     (void)version;
-    if (!strcmp(type, PW_TYPE_INTERFACE_Node)) {
+    if (!strcmp(type, PW_TYPE_INTERFACE_Node))
         survey_node(s, id, props);
-    } else if (!strcmp(type, PW_TYPE_INTERFACE_Link)) {
-        if (number(props, PW_KEY_LINK_INPUT_NODE) == c->status.node_id && c->stream)
-            s->linked_node = number(props, PW_KEY_LINK_OUTPUT_NODE);
-    } else if (!strcmp(type, PW_TYPE_INTERFACE_Metadata) && !s->metadata) {
-        const char *name = props ? spa_dict_lookup(props, PW_KEY_METADATA_NAME) : NULL;
-        if (!name || strcmp(name, "default") != 0) return;
-        s->metadata = pw_registry_bind(s->registry, id, type, PW_VERSION_METADATA, 0);
-        if (!s->metadata) return;
-        spa_zero(s->metadata_hook);
-        pw_metadata_add_listener(s->metadata, &s->metadata_hook, &metadata_events, s);
-    }
+    else if (!strcmp(type, PW_TYPE_INTERFACE_Link) && number(props, PW_KEY_LINK_INPUT_NODE) == s->our_node)
+        s->linked_node = number(props, PW_KEY_LINK_OUTPUT_NODE);
+    else if (!strcmp(type, PW_TYPE_INTERFACE_Metadata) && s->wants_default)
+        bind_metadata(s, id, props);
 }
 
 static const struct pw_registry_events registry_events = {PW_VERSION_REGISTRY_EVENTS, .global = on_global};
 
-static void survey_end(struct v2m_capture *c)
+static void survey_end(struct survey *s)
 {
-    struct survey *s = &c->survey;
+    if (!s->registry) return;
     if (s->metadata) {
         spa_hook_remove(&s->metadata_hook);
         pw.proxy_destroy((struct pw_proxy *)s->metadata);
         s->metadata = NULL;
     }
-    if (s->registry) {
-        spa_hook_remove(&s->registry_hook);
-        pw.proxy_destroy((struct pw_proxy *)s->registry);
-        s->registry = NULL;
-    }
-    pw.thread_loop_signal(c->loop, false);
+    spa_hook_remove(&s->registry_hook);
+    spa_hook_remove(&s->core_hook);
+    pw.proxy_destroy((struct pw_proxy *)s->registry);
+    s->registry = NULL;
 }
 
-static void survey_begin(struct v2m_capture *c)
+/* One round brings the objects, a second one the values of the metadata that was bound in the first. */
+static void on_survey_done(void *data, uint32_t id, int seq)
 {
-    struct survey *s = &c->survey;
-    if (!c->core) return;
-    survey_end(c);
-    s->node_count = 0;
-    s->default_name[0] = 0;
-    s->linked_node = SPA_ID_INVALID;
-    s->round = 0;
-    s->registry = pw_core_get_registry(c->core, PW_VERSION_REGISTRY, 0);
-    if (!s->registry) return;
-    spa_zero(s->registry_hook);
-    pw_registry_add_listener(s->registry, &s->registry_hook, &registry_events, c);
-    s->seq = pw_core_sync(c->core, PW_ID_CORE, 0);
-}
-
-/* The first round brings the objects, the second the values of the metadata bound in the first. */
-static void survey_step(struct v2m_capture *c)
-{
-    struct survey *s = &c->survey;
-    if (s->round++ == 0) {
-        s->seq = pw_core_sync(c->core, PW_ID_CORE, 0);
+    struct survey *s = data;
+    if (id != PW_ID_CORE || seq != s->seq) return;
+    if (s->wants_default && s->round++ == 0) {
+        s->seq = pw_core_sync(s->core, PW_ID_CORE, 0);
         return;
     }
-    c->status.sources = 0;
+    survey_end(s);
+    s->answered(s, s->data);
+}
+
+static const struct pw_core_events survey_events = {PW_VERSION_CORE_EVENTS, .done = on_survey_done};
+
+static void survey_begin(struct survey *s, struct pw_core *core)
+{
+    survey_end(s);
+    s->core = core;
+    s->round = 0;
+    s->node_count = 0;
+    s->linked_node = SPA_ID_INVALID;
+    s->registry = pw_core_get_registry(core, PW_VERSION_REGISTRY, 0);
+    if (!s->registry) return;
+    spa_zero(s->registry_hook);
+    spa_zero(s->core_hook);
+    pw_registry_add_listener(s->registry, &s->registry_hook, &registry_events, s);
+    pw_core_add_listener(core, &s->core_hook, &survey_events, s);
+    s->seq = pw_core_sync(core, PW_ID_CORE, 0);
+}
+
+static void note_source(struct survey *s, void *data)
+{
+    struct v2m_capture *c = data;
     for (uint32_t i = 0; i < s->node_count; i++) {
-        c->status.sources += s->nodes[i].is_source;
         if (s->nodes[i].id != s->linked_node) continue;
         copy_text(c->status.source_name, s->nodes[i].name);
         copy_text(c->status.source, s->nodes[i].description);
     }
-    survey_end(c);
     wake(c);
 }
 
@@ -377,9 +388,7 @@ static void survey_step(struct v2m_capture *c)
 static void on_core_done(void *data, uint32_t id, int seq)
 {
     struct v2m_capture *c = data;
-    if (id != PW_ID_CORE) return;
-    if (c->survey.registry && seq == c->survey.seq) survey_step(c);
-    if (seq != c->connect_seq) return;
+    if (id != PW_ID_CORE || seq != c->connect_seq) return;
     c->connect_done = true;
     pw.thread_loop_signal(c->loop, false);
 }
@@ -391,7 +400,7 @@ static void on_core_error(void *data, uint32_t id, int seq, int res, const char 
     if (id != PW_ID_CORE || res != -EPIPE) return;
     c->status.connected = 0;
     copy_text(c->status.error, message);
-    survey_end(c);
+    survey_end(&c->survey);
     wake(c);
 }
 
@@ -411,7 +420,7 @@ static void destroy_stream(struct v2m_capture *c)
 static void disconnect(struct v2m_capture *c)
 {
     destroy_stream(c);
-    survey_end(c);
+    survey_end(&c->survey);
     c->status.connected = 0;
     if (!c->core) return;
     spa_hook_remove(&c->core_hook);
@@ -436,6 +445,8 @@ EXPORT struct v2m_capture *v2m_new(char *error, uint32_t error_bytes)
     struct v2m_capture *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->status.scheduler = -1;
+    c->survey.answered = note_source;
+    c->survey.data = c;
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->loop = pw.thread_loop_new("v2m-capture", NULL);
     if (c->wake_fd >= 0 && c->loop && pw.thread_loop_start(c->loop) >= 0) {
@@ -507,7 +518,10 @@ static void on_state(void *data, enum pw_stream_state old, enum pw_stream_state 
     if (state == PW_STREAM_STATE_ERROR) copy_text(c->status.error, error);
     if (state == PW_STREAM_STATE_PAUSED || state == PW_STREAM_STATE_STREAMING)
         c->status.node_id = pw.stream_get_node_id(c->stream);
-    if (state == PW_STREAM_STATE_STREAMING) survey_begin(c);
+    if (state == PW_STREAM_STATE_STREAMING && c->status.connected) {
+        c->survey.our_node = c->status.node_id;
+        survey_begin(&c->survey, c->core);
+    }
     wake(c);
 }
 
@@ -602,7 +616,7 @@ EXPORT void v2m_wake_at_next_block(struct v2m_capture *c)
 EXPORT void v2m_stop(struct v2m_capture *c, int keep)
 {
     pw.thread_loop_lock(c->loop);
-    survey_end(c);
+    survey_end(&c->survey);
     close_gate(c);
     if (!keep || !c->stream || pw.stream_set_active(c->stream, false) < 0) destroy_stream(c);
     pw.thread_loop_unlock(c->loop);
@@ -622,32 +636,53 @@ EXPORT void v2m_read_status(struct v2m_capture *c, struct v2m_status *out)
     pw.thread_loop_unlock(c->loop);
 }
 
-/* List the microphones; waits for the server. Their number (at most `room`), or a negative errno. */
+struct question {
+    struct survey survey;
+    struct pw_thread_loop *loop;
+    bool done;
+};
+
+static void note_answer(struct survey *s, void *data)
+{
+    struct question *q = data;
+    (void)s;
+    q->done = true;
+    pw.thread_loop_signal(q->loop, false);
+}
+
+/* List the microphones; waits for the server. Their number (at most `room`), or a negative errno.
+ *
+ * On a connection of its own: the server serves no other request of a connection that has bound
+ * metadata until the session manager, which owns them, has answered. */
 EXPORT int v2m_devices(struct v2m_capture *c, struct v2m_device *out, int room, int timeout_ms)
 {
+    struct question *q = calloc(1, sizeof *q);
     int count = 0;
-    struct timespec deadline;
+    if (!q) return -ENOMEM;
+    q->loop = c->loop;
+    q->survey.our_node = SPA_ID_INVALID;
+    q->survey.wants_default = true;
+    q->survey.answered = note_answer;
+    q->survey.data = q;
     pw.thread_loop_lock(c->loop);
-    if (!c->status.connected) {
-        pw.thread_loop_unlock(c->loop);
-        return -EPIPE;
-    }
-    struct survey *s = &c->survey;
-    pw.thread_loop_get_time(c->loop, &deadline, (int64_t)timeout_ms * SPA_NSEC_PER_MSEC);
-    survey_begin(c);
-    while (s->registry)
-        if (pw.thread_loop_timed_wait_full(c->loop, &deadline) < 0) break;
-    if (s->registry || !c->status.connected) {
-        survey_end(c);
-        count = -ETIMEDOUT;
-    }
-    for (uint32_t i = 0; count >= 0 && i < s->node_count && count < room; i++) {
-        if (!s->nodes[i].is_source) continue;
-        struct v2m_device *d = &out[count++];
-        copy_text(d->name, s->nodes[i].name);
-        copy_text(d->description, s->nodes[i].description);
-        d->is_default = !strcmp(d->name, s->default_name);
+    struct pw_core *core = pw.context_connect(c->context, NULL, 0);
+    if (!core) {
+        count = errno ? -errno : -EIO;
+    } else {
+        survey_begin(&q->survey, core);
+        if (!wait_until(c, &q->done, timeout_ms)) count = -ETIMEDOUT;
+        survey_end(&q->survey);
+        pw.core_disconnect(core);
     }
     pw.thread_loop_unlock(c->loop);
+    for (uint32_t i = 0; count >= 0 && i < q->survey.node_count && count < room; i++) {
+        const struct node *n = &q->survey.nodes[i];
+        if (!n->is_source) continue;
+        struct v2m_device *d = &out[count++];
+        copy_text(d->name, n->name);
+        copy_text(d->description, n->description);
+        d->is_default = !strcmp(n->name, q->survey.default_name);
+    }
+    free(q);
     return count;
 }
