@@ -64,9 +64,7 @@ def encode(cmd: str, data: Mapping[str, Any]) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise ClientError("bad_request", "This cannot be sent: it is not JSON in UTF-8.") from error
     if len(body) > MAX_PAYLOAD_SIZE:
-        raise ClientError(
-            "bad_request", f"The request has {len(body)} bytes; {MAX_PAYLOAD_SIZE} are allowed."
-        )
+        raise ClientError("bad_request", f"The request has {len(body)} bytes; {MAX_PAYLOAD_SIZE} are allowed.")
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
@@ -111,9 +109,7 @@ def _refusal(reply: dict[str, Any]) -> ClientError:
     if not isinstance(error, dict):
         return _not_ours()
     state = data.get("state") if isinstance(data, dict) else None
-    return CommandError(
-        str(error.get("code", "internal")), str(error.get("message", "")), error.get("hint"), state
-    )
+    return CommandError(str(error.get("code", "internal")), str(error.get("message", "")), error.get("hint"), state)
 
 
 def _not_ours() -> ClientError:
@@ -157,9 +153,7 @@ def _no_connection(error: Exception) -> ClientError:
         return DaemonNotRunningError()
     if isinstance(error, PermissionError):
         return ClientError("permission", "The daemon's socket belongs to another user.", hint="toakd")
-    return ClientError(
-        "bad_config", str(error), hint="Set V2M_SOCKET to an absolute path of at most 107 bytes."
-    )
+    return ClientError("bad_config", str(error), hint="Set V2M_SOCKET to an absolute path of at most 107 bytes.")
 
 
 def connect(path: str | Path | None) -> socket.socket:
@@ -174,8 +168,9 @@ def connect(path: str | Path | None) -> socket.socket:
 
 def has_ended(connection: socket.socket) -> bool:
     """Tell whether the daemon has closed it (an idle connection may be, when there are too many)."""
+    connection.settimeout(0)
     try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return not connection.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
         return False
     except OSError:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2m.client import exit_code
@@ -47,6 +48,7 @@ class Daemon:
         self._connections: set[Connection] = set()
         self._group = asyncio.TaskGroup()
         self._ready: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
+        self._early: list[tuple[int, Connection]] = []  # keys pressed before the microphone was there
         self._ending = asyncio.Event()
         self._finish = True
         self._max_connections = 64  # until the settings are read; the settings' default is the same
@@ -77,7 +79,7 @@ class Daemon:
         if self._ready.done():
             self._apply(byte, connection)
         else:
-            self._ready.add_done_callback(lambda ready: ready.cancelled() or self._apply(byte, connection))
+            self._early.append((byte, connection))
 
     def serve(self, connection: Connection) -> None:
         """Answer a client that speaks frames."""
@@ -125,7 +127,7 @@ class Daemon:
                 task.cancel()
         if task.cancelled():
             raise StateError("The client went away.")
-        value = task.result()
+        value: dict[str, Any] | Exception = task.result()
         if isinstance(value, Exception):
             raise value
         return value
@@ -169,11 +171,16 @@ class Daemon:
             loop.add_signal_handler(number, self.end)
         server = await loop.create_unix_server(lambda: Connection(self), sock=self._listener)
         load = await asyncio.to_thread(_container)
-        async with server, load.build_container(arguments, shut_down=self.end) as container:
+        async with (
+            server,
+            load.build_container(arguments["set"], config_file=arguments["config"], shut_down=self.end) as container,
+        ):
             self._max_connections = container.max_connections
             async with self._group:
                 jobs = [self._group.create_task(job()) for job in container.jobs]
                 self._ready.set_result(container)
+                for byte, connection in self._early:
+                    self._apply(byte, connection)
                 log.info("ready")
                 await self._ending.wait()
                 server.close()
@@ -221,9 +228,19 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     """Read `toakd [--config FILE] [--set KEY=VALUE]…`."""
     parser = argparse.ArgumentParser(prog="toakd", description="The dictation daemon, in the foreground.")
     parser.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--config", metavar="FILE", help="settings file in place of ~/.config/v2m/config.toml")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="one setting")
-    return vars(parser.parse_args(arguments))
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="settings file in place of ~/.config/v2m/config.toml"
+    )
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], type=_setting, help="one setting")
+    options = vars(parser.parse_args(arguments))
+    return {**options, "set": dict(options["set"])}
+
+
+def _setting(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{word!r} is not KEY=VALUE")
+    return key, value
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -250,7 +267,7 @@ async def _serve(listener: socket.socket, options: dict[str, Any]) -> None:
     await Daemon(listener).run(options)
 
 
-def _socket_path() -> Any:  # noqa: ANN401 - Path
+def _socket_path() -> Path:
     try:
         get_secure_runtime_dir()
         return socket_path()

@@ -48,7 +48,10 @@ class FromDesktop(Command):
 
 
 class Ping(Command):
-    """Ask whether the daemon is there."""
+    """Ask whether the daemon is there; any `data` is taken and ignored."""
+
+    # the specification's sample request is a PING with a payload
+    model_config = ConfigDict(extra="ignore")
 
     name = CommandName.PING
     answer = '`message` "PONG", `version`, `protocol`'

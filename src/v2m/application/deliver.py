@@ -88,9 +88,7 @@ class Deliverer:
             self._outputs, key=lambda output: output.burst_limit is not None and characters > output.burst_limit
         )
 
-    async def _half_delivered(
-        self, text: str, session: Session, method: str, error: OutputError
-    ) -> Delivery:
+    async def _half_delivered(self, text: str, session: Session, method: str, error: OutputError) -> Delivery:
         """Some characters went out, so typing the text elsewhere could double it: offer it instead."""
         copied = await self._copy(text, session, Certainty.UNCERTAIN)
         where = "It is on the clipboard." if copied.method == self._clipboard.name else "See v2m last."
@@ -98,9 +96,7 @@ class Deliverer:
             method, Certainty.UNCERTAIN, error.delivered or 0, detail=f"{error} Perhaps not all was typed. {where}"
         )
 
-    async def _copy(
-        self, text: str, session: Session, certainty: Certainty, trouble: Sequence[str] = ()
-    ) -> Delivery:
+    async def _copy(self, text: str, session: Session, certainty: Certainty, trouble: Sequence[str] = ()) -> Delivery:
         reason = trouble[0] + " " if trouble else ""
         try:
             copied = await self._clipboard.deliver(text, session)

@@ -106,7 +106,8 @@ class Dictations:
             BusyError: too many dictations are on their way.
             CaptureError: the microphone cannot be opened.
         """
-        return await self._in_order(lambda: self._start(hint, language=language, toggled=toggled))
+        asked_ns = time.monotonic_ns()
+        return await self._in_order(lambda: self._start(hint, asked_ns, language=language, toggled=toggled))
 
     async def stop(self, hint: Mapping[str, str], deliver: Deliver) -> Ticket | None:
         """Close the microphone; return the ticket of the dictation, None when it was only a tap.
@@ -137,10 +138,11 @@ class Dictations:
 
     def press(self, action: str, answer: Answer) -> None:
         """Apply `start`, `stop`, `abort` or `toggle` as a key does, after what was asked before; then answer."""
+        asked_ns = time.monotonic_ns()
 
         async def apply() -> None:
             try:
-                await self._press(action)
+                await self._press(action, asked_ns)
             except V2mError as error:
                 self._events.publish(Failed(None, error.code, str(error)))
                 self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
@@ -189,41 +191,43 @@ class Dictations:
 
     # --- in the control task ---
 
-    async def _press(self, action: str) -> None:
-        now, recording = time.monotonic(), self._open is not None
+    async def _press(self, action: str, asked_ns: int) -> None:
+        now, recording = asked_ns / 1e9, self._open is not None
         match action:
             case "start":
-                await self._obey(self._keys.start(now, recording=recording), toggled=False)
+                await self._obey(self._keys.start(now, recording=recording), asked_ns, toggled=False)
             case "stop":
-                await self._obey(self._keys.stop(now, recording=recording), toggled=False)
+                await self._obey(self._keys.stop(now, recording=recording), asked_ns, toggled=False)
             case "toggle":
-                await self._obey(self._keys.toggle(now, recording=recording), toggled=True)
+                await self._obey(self._keys.toggle(now, recording=recording), asked_ns, toggled=True)
             case _:
                 if recording or self._outbox.abortable():
                     await self._abort(None)
 
-    async def _obey(self, action: Action, *, toggled: bool) -> None:
+    async def _obey(self, action: Action, asked_ns: int, *, toggled: bool) -> None:
         match action:
             case Action.START:
-                await self._start({}, toggled=toggled)
+                await self._start({}, asked_ns, toggled=toggled)
             case Action.STOP:
                 await self._stop({}, Deliver.TYPE)
             case Action.TAP:
                 self._events.publish(Discarded(None, "tap"))
             case Action.RESTART:
                 await self._stop({}, Deliver.TYPE, hold="The key's release was lost.")
-                await self._start({}, toggled=toggled)
+                await self._start({}, asked_ns, toggled=toggled)
             case Action.IGNORE:
                 pass
 
-    async def _start(self, hint: Mapping[str, str], *, language: str | None = None, toggled: bool) -> int:
+    async def _start(
+        self, hint: Mapping[str, str], asked_ns: int, *, language: str | None = None, toggled: bool
+    ) -> int:
         if self._paused or self._closed:
             raise StateError("v2m is paused.", hint="v2m resume")
         if self._open is not None:
             raise StateError("A recording is already running.", hint="v2m stop")
         if self._outbox.full:
             raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
-        self._open = await self._recorder.open(language=language, hint=hint, toggled=toggled)
+        self._open = await self._recorder.open(language=language, hint=hint, toggled=toggled, asked_ns=asked_ns)
         self._watch = self._group.create_task(self._watched(self._open))
         self.changed()
         return self._open.dictation
@@ -232,7 +236,9 @@ class Dictations:
         stopped_ns = time.monotonic_ns()
         opened = self._take()
         held_ms = opened.seconds_open * 1000
+        stages = opened.stages()
         report = await self._recorder.close(opened)
+        stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
         if max(held_ms, report.seconds * 1000) < self._min_recording_ms:
             await self._discard(opened, Phase.DISCARDED, "tap")
             return None
@@ -249,7 +255,7 @@ class Dictations:
             stopped_ns,
             spool=opened.spool.path,
             hold=hold,
-            stages={"released": round((time.monotonic_ns() - stopped_ns) / 1e6, 2)},
+            stages=stages,
         )
         ticket = self._outbox.put(job)
         self.changed()

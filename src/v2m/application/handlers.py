@@ -28,7 +28,7 @@ from v2m.domain.errors import (
     StateError,
     StorageError,
 )
-from v2m.domain.ports import History, Microphone, SpoolStore, Transcriber, TranscribeOptions
+from v2m.domain.ports import History, Microphone, SpoolStore, TranscribeOptions, Transcriber
 
 Answer = dict[str, Any]
 

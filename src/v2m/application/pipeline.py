@@ -56,9 +56,7 @@ class Job:
 class Pipeline:
     """The steps after STOP."""
 
-    def __init__(
-        self, *, deliverer: Deliverer, ledger: Ledger, events: EventBus, announcer: Announcer
-    ) -> None:
+    def __init__(self, *, deliverer: Deliverer, ledger: Ledger, events: EventBus, announcer: Announcer) -> None:
         self._deliverer = deliverer
         self._ledger = ledger
         self._events = events
@@ -148,9 +146,7 @@ class Pipeline:
         self._announcer.say(title, reason, urgent=True, sound="failed")
 
     async def _failed(self, job: Job, error: EngineError) -> Outcome:
-        await self._ledger.move(
-            job.dictation, Phase.FAILED, error=error.code, reason=str(error), stages=job.stages
-        )
+        await self._ledger.move(job.dictation, Phase.FAILED, error=error.code, reason=str(error), stages=job.stages)
         self._events.publish(Failed(job.dictation, error.code, str(error)))
         body = f"{error} The recording is kept: v2m retry {job.dictation}"
         self._announcer.say("Not transcribed", body, urgent=True, sound="failed")

@@ -21,8 +21,8 @@ from v2m.domain.ports import (
     Recording,
     Spool,
     SpoolStore,
-    Transcriber,
     TranscribeOptions,
+    Transcriber,
     Utterance,
 )
 
@@ -41,7 +41,15 @@ class Open:
     utterance: Utterance
     hint: Mapping[str, str]
     toggled: bool
+    asked_ns: int  # CLOCK_MONOTONIC when START was read from the socket
+    open_called_ns: int  # when the microphone was asked to open
     started_ns: int = field(default_factory=time.monotonic_ns)
+
+    def stages(self) -> dict[str, float]:
+        """Return milliseconds since START: `open` until the microphone was asked, `first_sample` until it spoke."""
+        first_ns = self.spool.first_sample_ns
+        stages = {"open": round((self.open_called_ns - self.asked_ns) / 1e6, 2)}
+        return {**stages, "first_sample": round((first_ns - self.asked_ns) / 1e6, 2)} if first_ns else stages
 
     @property
     def seconds_open(self) -> float:
@@ -72,6 +80,7 @@ class Recorder:
         announcer: Announcer,
         limits: Limits,
         language: str,
+        tail_ms: int,
         private: bool,
     ) -> None:
         self._microphone = microphone
@@ -82,12 +91,14 @@ class Recorder:
         self._announcer = announcer
         self._limits = limits
         self._language = language
+        self._tail_s = tail_ms / 1000
         self._private = private
 
-    async def open(self, *, language: str | None, hint: Mapping[str, str], toggled: bool) -> Open:
+    async def open(self, *, language: str | None, hint: Mapping[str, str], toggled: bool, asked_ns: int) -> Open:
         """Open the microphone, then everything that need not come before it. Raises CaptureError."""
         dictation = self._ledger.next_id()
         spool = self._spools.take(dictation, private=self._private)
+        open_called_ns = time.monotonic_ns()
         try:
             recording = await self._microphone.open(spool)
         except BaseException:
@@ -95,7 +106,7 @@ class Recorder:
             raise
         options = TranscribeOptions(language=language or self._language)
         utterance = self._transcriber.open(dictation, spool.reader_fd(), options)
-        opened = Open(dictation, spool, recording, utterance, hint, toggled)
+        opened = Open(dictation, spool, recording, utterance, hint, toggled, asked_ns, open_called_ns)
         await self._ledger.begin(
             HistoryEntry(
                 dictation,
@@ -108,7 +119,9 @@ class Recorder:
         return opened
 
     async def close(self, opened: Open) -> CaptureReport:
-        """Release the device first, then close the spool; the audio stays."""
+        """Release the device (after the tail, if one is set), then close the spool; the audio stays."""
+        if self._tail_s:
+            await asyncio.sleep(self._tail_s)
         report = await opened.recording.close()
         if report.gap:
             opened.spool.set_flags(SpoolFlag.GAP)

@@ -48,9 +48,7 @@ async def _rest(entry: HistoryEntry, ledger: Ledger, spools: SpoolStore) -> int:
         except StorageError as error:
             log.warning("recovery: %s", error)
     reason = "The daemon ended before this dictation was finished."
-    await ledger.move(
-        entry.dictation, _RESTS[entry.phase], duration_s=duration_s, error="interrupted", reason=reason
-    )
+    await ledger.move(entry.dictation, _RESTS[entry.phase], duration_s=duration_s, error="interrupted", reason=reason)
     return entry.dictation
 
 

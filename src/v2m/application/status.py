@@ -83,7 +83,5 @@ def outputs(survey: Survey) -> dict[str, Any]:
     return {
         "session": {"origin": survey.session.origin, "variables": dict(survey.session.variables)},
         "output": survey.chosen,
-        "outputs": [
-            {"name": name, "usable": found.usable, "reason": found.reason} for name, found in survey.outputs
-        ],
+        "outputs": [{"name": name, "usable": found.usable, "reason": found.reason} for name, found in survey.outputs],
     }

@@ -45,9 +45,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     _P.DISCARDED: frozenset(),
 }
 
-FINAL = frozenset(
-    {_P.DELIVERED, _P.UNCERTAIN, _P.HELD, _P.FAILED, _P.ABORTED, _P.DISCARDED, _P.SUPPRESSED}
-)
+FINAL = frozenset({_P.DELIVERED, _P.UNCERTAIN, _P.HELD, _P.FAILED, _P.ABORTED, _P.DISCARDED, _P.SUPPRESSED})
 
 
 class DaemonState(StrEnum):

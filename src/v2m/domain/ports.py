@@ -183,6 +183,9 @@ class SpeechStream(Protocol):
     def finish(self) -> Hypothesis:
         """Decode what was fed. Blocks. Raises EngineError."""
 
+    def abandon(self) -> None:
+        """Make a running `finish` return soon, with whatever text; called from the other thread."""
+
 
 class SpeechEngine(Protocol):
     """A recogniser inside the worker process; called by its model thread, blocks as long as it decodes."""
@@ -260,6 +263,9 @@ class Transcriber(Protocol):
 
     def open(self, dictation: int, audio_fd: int, options: TranscribeOptions) -> Utterance:
         """Announce a recording; the descriptor is taken over and closed. Accepted while warming."""
+
+    async def run(self) -> None:
+        """Look after the process until `aclose`; the daemon awaits it beside everything else."""
 
     async def wait_ready(self) -> None:
         """Return when the model is loaded. Raises EngineError when it cannot be."""

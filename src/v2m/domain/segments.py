@@ -67,7 +67,7 @@ class Segmenter:
         self._pause = _windows(self._rules.pause_s)
         self._minimum = _windows(self._rules.min_s)
         self._max_pause = _windows(self._rules.max_pause_s)
-        self._maximum = max(2 * CUT_WINDOWS, int(self._rules.max_s / WINDOW_S))
+        self._maximum = max(2 * CUT_WINDOWS, self._rules.max_s / WINDOW_S)
         self._padding = round(self._rules.padding_s * SAMPLE_RATE_HZ)
         self._count = 0  # windows seen
         self._speech = 0  # windows of speech in what was given out
@@ -92,7 +92,7 @@ class Segmenter:
         pause = at - self._open.last
         if pause >= self._max_pause or (pause >= self._pause and self._open.length >= self._minimum):
             return self._end(self._open, self._count * WINDOW_SAMPLES)
-        if len(self._open.probabilities) >= self._maximum:
+        if len(self._open.probabilities) + 1 > self._maximum:
             return self._cut(self._open)
         return []
 
@@ -156,6 +156,8 @@ def _mend(before: str, after: str) -> tuple[str, str]:
     *_, last = [found.group() for found in _WORD.finditer(before)] or [""]
     if before.endswith(last) and last.casefold() == word.casefold():
         return before, after[first.end() :].lstrip()
+    if before.endswith(("?", "!", "..")):
+        return before, after
     if word[0].isupper() and word[1:] == word[1:].lower() and not _OWN_CAPITAL.match(word):
         after = after[0].lower() + after[1:]
     return before, after

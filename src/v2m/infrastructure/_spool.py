@@ -29,7 +29,10 @@ from v2m.domain.audio import (
 from v2m.domain.errors import StorageError
 from v2m.infrastructure._spool_writer import MappedSpool, sync
 
-_SUFFIX: Final = ".spool"
+_RECORDING: Final = "dictation-{}.spool"  # nanoseconds since 1970
+_SPARE: Final = "spare-{}.spool"
+_SPOOLS: Final = "*.spool"
+_START_QUIET_S: Final = 0.25  # mapping and page work would delay the microphone's own start by milliseconds
 _SYNC_PERIOD_S: Final = 1.0  # what a power cut may cost
 _SPARE_TIME_S: Final = 30  # beyond the longest recording, so that its own limit is met first
 _IDENTITY: Final = struct.Struct("=8sII")
@@ -65,9 +68,7 @@ class SpoolReader:
         """Return samples `start` to `end` as S16LE bytes, uncopied and never past the head."""
         end = max(0, min(end, self.head))
         start = max(0, min(start, end))
-        return self._bytes[
-            SPOOL_HEADER_BYTES + start * SAMPLE_BYTES : SPOOL_HEADER_BYTES + end * SAMPLE_BYTES
-        ]
+        return self._bytes[SPOOL_HEADER_BYTES + start * SAMPLE_BYTES : SPOOL_HEADER_BYTES + end * SAMPLE_BYTES]
 
     def close(self) -> None:
         """Unmap; memory that a view still shows stays until the view goes. Twice is fine."""
@@ -98,16 +99,15 @@ class SpoolDirectory:
         self._on_degraded = on_degraded
         self._wake = threading.Condition()
         self._open: dict[MappedSpool, bool] = {}  # whether its shortage of room has been told
-        self._unsynced: list[int] = []
+        self._unfinished: list[tuple[int, int]] = []  # descriptor and size of closed spools
         self._spare: MappedSpool | None = None
-        self._spare_wanted = False
         self._stopping = False
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Make the folder, the first spare and the thread. A disk that refuses is told at the next `take`."""
         with contextlib.suppress(OSError):
-            self._spare = self._make_file()
+            self._spare = self._make_file(_SPARE)
         self._thread = threading.Thread(target=self._work, name="v2m-spool", daemon=True)
         self._thread.start()
 
@@ -138,7 +138,6 @@ class SpoolDirectory:
         spool.begin(dictation)
         with self._wake:
             self._open[spool] = False
-            self._spare_wanted = self._spare is None
             self._wake.notify()
         return spool
 
@@ -170,7 +169,7 @@ class SpoolDirectory:
         with self._wake:
             own = {spool.path for spool in (*self._open, self._spare) if spool is not None}
         found = []
-        for path in self._folder.glob(f"*{_SUFFIX}"):
+        for path in self._folder.glob(_SPOOLS):
             if path in own or str(path) in known:
                 continue
             with contextlib.suppress(StorageError):
@@ -192,12 +191,15 @@ class SpoolDirectory:
     def _take_file(self) -> MappedSpool:
         with self._wake:
             spare, self._spare = self._spare, None
-        if spare is not None and spare.path is not None and spare.path.exists():
-            return spare
-        if spare is not None:  # somebody removed the file: what is recorded there could not be found again
+        if spare is not None and spare.path is not None:
+            path = self._folder / _RECORDING.format(time.time_ns())
+            with contextlib.suppress(OSError):  # somebody removed it: nothing recorded there would be found
+                spare.path.rename(path)
+                spare.path = path
+                return spare
             spare.close()
         try:
-            return self._make_file()
+            return self._make_file(_RECORDING)
         except OSError as error:
             self._on_degraded(
                 f"Recordings cannot be written to {self._folder} ({error.strerror}): they are kept in"
@@ -205,7 +207,7 @@ class SpoolDirectory:
             )
             return self._make_memory()
 
-    def _make_file(self) -> MappedSpool:
+    def _make_file(self, pattern: str) -> MappedSpool:
         self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             self._folder.mkdir(mode=0o700)
@@ -213,7 +215,7 @@ class SpoolDirectory:
         try:
             if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
                 os.fchmod(folder, 0o700)
-            name = f"{time.time_ns()}{_SUFFIX}"
+            name = pattern.format(time.time_ns())
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(name, flags, 0o600, dir_fd=folder)
         finally:
@@ -230,36 +232,45 @@ class SpoolDirectory:
         fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
         return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
 
-    def _closed(self, spool: MappedSpool) -> None:
-        """Leave the last sync to the thread: STOP does not wait for the disk."""
+    def _closed(self, spool: MappedSpool, size: int) -> None:
+        """Leave cutting and the last sync to the thread: STOP does not wait for the disk."""
         with self._wake:
-            if self._open.pop(spool, None) is not None and spool.path is not None:
-                self._unsynced.append(spool.duplicate())
-                self._wake.notify()
+            self._open.pop(spool, None)
+            self._unfinished.append((spool.duplicate(), size))
+            self._wake.notify()
+            if self._thread is None:
+                self._finish()
 
     def _work(self) -> None:
-        while True:
-            with self._wake:
-                if not (self._open or self._unsynced or self._spare_wanted or self._stopping):
-                    self._wake.wait()
-                unsynced, self._unsynced = self._unsynced, []
-                recording, wants_spare, stopping = list(self._open), self._spare_wanted, self._stopping
-                self._spare_wanted = False
-            for fd in unsynced:
-                sync(fd)
-            if stopping:
-                return
+        with self._wake:
+            while not self._stopping:
+                self._wake.wait_for(lambda: self._open or self._unfinished or self._stopping)
+                self._wake.wait_for(lambda: self._stopping, _START_QUIET_S)
+                while self._open and not self._stopping:
+                    self._serve()
+                    self._wake.wait_for(lambda: self._unfinished or self._stopping, _SYNC_PERIOD_S)
+                self._serve()
+
+    def _serve(self) -> None:
+        """Do what is due, the lock released meanwhile."""
+        recording, wants_spare = list(self._open), self._spare is None and not self._stopping
+        self._wake.release()
+        try:
+            self._finish()
             if wants_spare:
                 self._keep_spare()
             for spool in recording:
                 self._maintain(spool)
-            with self._wake:
-                if self._open and not (self._unsynced or self._spare_wanted or self._stopping):
-                    self._wake.wait(_SYNC_PERIOD_S)
+        finally:
+            self._wake.acquire()
+
+    def _finish(self) -> None:
+        while self._unfinished:
+            sync(*self._unfinished.pop())
 
     def _keep_spare(self) -> None:
         with contextlib.suppress(OSError):  # no room now: the next `take` tries again and tells
-            spare = self._make_file()
+            spare = self._make_file(_SPARE)
             with self._wake:
                 self._spare = spare
 

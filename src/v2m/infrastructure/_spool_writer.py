@@ -39,9 +39,7 @@ _POPULATED_AHEAD_BYTES: Final = 1 << 20  # 32 s: a sync that hangs for that long
 _RESERVED_AHEAD_BYTES: Final = 10 << 20  # 5 min: how early a full disk is noticed
 _MADV_POPULATE_WRITE: Final = 23  # Linux 5.14; not in the mmap module
 
-_START = struct.Struct(
-    "=QqqI"
-)  # dictation, wall clock, monotonic clock, flags: contiguous from OFFSET_DICTATION
+_START = struct.Struct("=QqqI")  # dictation, wall clock, monotonic clock, flags: contiguous from OFFSET_DICTATION
 _IDENTITY = struct.Struct("=8sII")
 
 
@@ -49,7 +47,7 @@ class MappedSpool:
     """A `Spool`; made by `SpoolDirectory`, whose thread calls `maintain` while a recording is open."""
 
     def __init__(
-        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool"], None]
+        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool", int], None]
     ) -> None:
         """Map the file behind `fd` for `capacity` samples and own it from then on.
 
@@ -141,7 +139,7 @@ class MappedSpool:
                 self._u32[OFFSET_FLAGS // 4] |= flags
 
     def close(self) -> None:
-        """End the recording: cut the file to what was stored and unmap. Twice is fine."""
+        """End the recording: unmap, and have the file cut to what was stored. Twice is fine."""
         with self._lock:
             if self.closed:
                 return
@@ -153,11 +151,7 @@ class MappedSpool:
             del self._anchor
             self._map.close()
             self.header_address = 0
-            with contextlib.suppress(
-                OSError
-            ):  # then the file stays longer than its audio, which `head` tells
-                os.ftruncate(self._fd, size)
-        self._on_close(self)
+        self._on_close(self, size)
         os.close(self._fd)
 
     def delete(self) -> None:
@@ -178,7 +172,7 @@ class MappedSpool:
                 return None
             self._grow(ahead=_POPULATED_AHEAD_BYTES)
             syncing = self.duplicate()
-        sync(syncing)
+        sync(syncing, None)
         with self._lock:
             if not self.closed:
                 # Syncing makes pages read-only until they are touched again: touch what is written next.
@@ -252,9 +246,11 @@ class MappedSpool:
         self._u64[OFFSET_ALLOCATED // 8] = (wanted - SPOOL_HEADER_BYTES) // SAMPLE_BYTES
 
 
-def sync(fd: int) -> None:
-    """Write a file to its disk and close the descriptor; a disk that refuses is no reason to stop."""
+def sync(fd: int, size: int | None) -> None:
+    """Cut a file to `size`, write it to its disk, close the descriptor; a disk that refuses stops nobody."""
     with contextlib.suppress(OSError):
+        if size is not None:  # uncut it is only longer than its audio, whose length `head` tells
+            os.ftruncate(fd, size)
         os.fdatasync(fd)
     os.close(fd)
 
@@ -262,7 +258,4 @@ def sync(fd: int) -> None:
 def _populate(address: int, length: int) -> bool:
     """Make pages present and writable without changing them; False where the kernel cannot (before 5.14)."""
     libc = ctypes.CDLL(None, use_errno=True)  # unlike mmap.madvise, a foreign call releases the GIL
-    return (
-        length <= 0
-        or libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_POPULATE_WRITE) == 0
-    )
+    return length <= 0 or libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_POPULATE_WRITE) == 0

@@ -20,19 +20,27 @@ class UsageError(ClientError):
         super().__init__("usage", message, hint)
 
 
+class NoTextError(ClientError):
+    """Nothing was dictated yet."""
+
+    def __init__(self) -> None:
+        super().__init__("no_speech", "There is no dictation with text yet.", "v2m history")
+
+
 def complete(cmd: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data to send: with this desktop's variables, paths made absolute, `-` read from stdin."""
+    """Return the data to send: with this desktop's variables, and the file's path made absolute."""
     command, data = COMMANDS.get(cmd), dict(data)
     if command and command.field("env"):
         data.setdefault("env", set_variables(DISPLAY_VARIABLES))
-    if data.get("text") == "-":
-        data["text"] = _standard_input()
     if isinstance(data.get("file_path"), str):
         data["file_path"] = str(Path(data["file_path"]).absolute())
     return data
 
 
-def _standard_input() -> str:
+def text_of(argument: str) -> str:
+    """Return a text given on the command line; `-` is standard input without its last newline."""
+    if argument != "-":
+        return argument
     try:
         text = sys.stdin.buffer.read(MAX_PAYLOAD_SIZE + 1).decode()
     except UnicodeDecodeError as error:

@@ -105,7 +105,7 @@ def _value(field: Field, text: str) -> object:
             case "float":
                 return float(text)
             case _:
-                return text
+                return ask.text_of(text) if field.name == "text" else text
     except ValueError as error:
         raise ask.UsageError(f"{field.name} is not a number: {text[:60]!r}.") from error
 

@@ -65,6 +65,8 @@ def _command(verb: str, cmd: str) -> click.Command:
 
 
 def _ask(cmd: str, data: dict[str, Any], *, as_json: bool) -> int:
+    if "text" in data:
+        data["text"] = ask.text_of(data["text"])
     return ask.show(cmd, ask.reply_to(cmd, data), as_json=as_json)
 
 
@@ -122,7 +124,7 @@ def _show_last(*, as_json: bool) -> int:
 
 
 def _monitor() -> click.Command:
-    def act(*, as_json: bool, events: tuple[str, ...]) -> Action:  # noqa: ARG001 - it is JSON anyway
+    def act(*, as_json: bool, events: tuple[str, ...]) -> Action:
         return partial(ask.monitor, list(events))
 
     wanted = click.Option(["--event", "events"], multiple=True, help="Only events of this name; may be repeated")

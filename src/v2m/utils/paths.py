@@ -31,6 +31,40 @@ def runtime_base() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
 
 
+def config_dir() -> Path:
+    """Return the folder of the user's settings, `~/.config/v2m`; touches no file."""
+    return _xdg_home("XDG_CONFIG_HOME", ".config") / "v2m"
+
+
+def state_dir() -> Path:
+    """Return the folder of history and audio, `~/.local/state/v2m`; touches no file."""
+    return _xdg_home("XDG_STATE_HOME", ".local/state") / "v2m"
+
+
+def data_dir() -> Path:
+    """Return the folder of models, `~/.local/share/v2m`; touches no file."""
+    return _xdg_home("XDG_DATA_HOME", ".local/share") / "v2m"
+
+
+def _xdg_home(variable: str, below_home: str) -> Path:
+    """Return a base directory; a relative value is ignored, as the XDG specification says."""
+    given = os.environ.get(variable, "")
+    return Path(given) if given.startswith("/") else Path.home() / below_home
+
+
+def session_bus_address() -> str | None:
+    """Return the address of the D-Bus session bus: the variable, else the runtime directory's `bus`."""
+    if address := os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
+        return address
+    bus = runtime_base() / "bus"
+    return f"unix:path={bus}" if bus.is_socket() else None
+
+
+def journal_stream() -> str | None:
+    """Return `$JOURNAL_STREAM`: device and inode of the stream that systemd connects to its journal."""
+    return os.environ.get("JOURNAL_STREAM")
+
+
 def socket_path() -> Path:
     """Return the daemon's socket: `V2M_SOCKET`, else `v2m/v2m.sock` in the runtime directory.
 

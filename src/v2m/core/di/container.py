@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,18 @@ from v2m.application.recover import expire, recover
 from v2m.application.status import Degradations, Status
 from v2m.config import Settings, load_settings
 from v2m.core.command_bus import CommandBus
+from v2m.core.di.adapters import (
+    make_clipboard,
+    make_microphone,
+    make_notifier,
+    make_outputs,
+    make_sessions,
+    make_transcriber,
+    open_history,
+)
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
+from v2m.core.logging import configure
 from v2m.domain.errors import StateError
 from v2m.domain.events import Degraded
 from v2m.domain.ports import (
@@ -38,6 +48,7 @@ from v2m.domain.ports import (
     Transcriber,
 )
 from v2m.infrastructure._spool import SpoolDirectory
+from v2m.utils.paths import journal_stream
 
 log = logging.getLogger(__name__)
 
@@ -94,16 +105,17 @@ class Overrides:
 async def build_container(
     arguments: Mapping[str, Any],
     *,
+    config_file: Path | None = None,
     shut_down: Callable[[bool], None],
-    overrides: Overrides = Overrides(),  # noqa: B008 - frozen
+    overrides: Overrides = Overrides(),
 ) -> AsyncIterator[Container]:
     """Open everything the settings name; leaving closes it in reverse.
 
     Raises:
         ConfigError: a setting is unknown or ill-typed.
     """
-    settings = await asyncio.to_thread(load_settings, arguments)
-    configure_logging(settings.daemon.log_level, journal_stream=journal_stream())
+    settings = await asyncio.to_thread(load_settings, arguments, config_file=config_file)
+    configure(settings.daemon.log_level, journal_stream=journal_stream())
     async with AsyncExitStack() as stack:
         yield await _Builder(settings, overrides, stack, shut_down).build()
 
@@ -120,8 +132,9 @@ class _Builder:
         self.shut_down = shut_down
         self.events = EventBus()
         self.degradations = Degradations()
-        self.announcer = Announcer(overrides.notifier or _notifier(settings))
+        self.announcer = Announcer(overrides.notifier or make_notifier(settings))
         self.loop = asyncio.get_running_loop()
+        self.changed: Callable[[], None] = lambda: None  # until there is a state that can change
 
     def degraded(self, what: str) -> Callable[[str], None]:
         """Return the listener that makes a weaker promise visible; may be called from any thread."""
@@ -132,25 +145,27 @@ class _Builder:
             self.degradations.note(what, detail)
             self.events.publish(Degraded(what, detail))
 
-        return lambda detail: self.loop.call_soon_threadsafe(tell, detail) and None
+        def listen(detail: str) -> None:
+            self.loop.call_soon_threadsafe(tell, detail)
+
+        return listen
 
     async def build(self) -> Container:
         """Return the container; what was opened is on the exit stack."""
         settings = self.settings
-        state = state_dir(settings)
         spools = self.stack.enter_context(
             SpoolDirectory(
-                Path(settings.paths.spool_dir) if settings.paths.spool_dir else state / "spool",
+                settings.paths.spool(),
                 max_recording_s=settings.audio.max_recording_s,
                 on_degraded=self.degraded("storage"),
             )
         )
-        microphone = self.overrides.microphone or _microphone(settings)
+        microphone = self.overrides.microphone or make_microphone(settings)
         self.stack.push_async_callback(microphone.aclose)
-        history = self.overrides.history or await self._history(state)
+        history = self.overrides.history or await open_history(settings, self.degraded("history"))
         self.stack.push_async_callback(history.aclose)
         ledger = Ledger(history, on_trouble=self.degraded("history"))
-        transcriber = self.overrides.transcriber or _transcriber(settings)
+        transcriber = self.overrides.transcriber or make_transcriber(settings, lambda: self.changed())
         self.stack.push_async_callback(transcriber.aclose)
         deliverer = self._deliverer()
         self.stack.push_async_callback(deliverer.aclose)
@@ -181,13 +196,22 @@ class _Builder:
             announcer=self.announcer,
             min_recording_ms=settings.audio.min_recording_ms,
         )
+        self.changed = dictations.changed
         status = Status(
             dictations=dictations,
             deliverer=deliverer,
             transcriber=transcriber,
             degradations=self.degradations,
-            microphone={"backend": settings.audio.backend, "device": settings.audio.device, "policy": settings.audio.policy},
-            keys=settings.key_sources(),
+            microphone={
+                "backend": settings.audio.backend,
+                "device": settings.audio.device,
+                "policy": settings.audio.policy,
+            },
+            keys={
+                name: settings.sources[key]
+                for key, name in (("gemini_api_key", "GEMINI_API_KEY"), ("groq_api_key", "GROQ_API_KEY"))
+                if getattr(settings, key)
+            },
         )
         handlers = Handlers(
             dictations=dictations,
@@ -208,7 +232,7 @@ class _Builder:
                 await expire(history=history, spools=spools, now_ns=time.time_ns())
                 await asyncio.sleep(SWEEP_S)
 
-        jobs = [dictations.run, self.announcer.run, keep, *([transcriber.run] if hasattr(transcriber, "run") else [])]
+        jobs = [transcriber.run, dictations.run, self.announcer.run, keep]
         return Container(
             dictations,
             self.events,
@@ -219,38 +243,12 @@ class _Builder:
             jobs,
         )
 
-    async def _history(self, state: Path) -> History:
-        """Open the history; one that cannot be opened is replaced by memory and a notice."""
-        from v2m.infrastructure.history.memory import MemoryHistory
-
-        if not self.settings.history.enabled:
-            return MemoryHistory()
-        from v2m.infrastructure.history.sqlite import SqliteHistory
-
-        keep = self.settings.history
-        history = SqliteHistory(
-            state / "history.db",
-            retention_days=keep.retention_days,
-            keep_audio_s=keep.keep_audio_s,
-            keep_trouble_audio_s=keep.keep_audio_trouble_s,
-        )
-        try:
-            await history.open()
-        except HistoryError as error:
-            self.degraded("history")(str(error))
-            return MemoryHistory()
-        if history.quarantined:
-            self.degraded("history")(f"The history was damaged; it is kept as {history.quarantined.name}.")
-        return history
-
     def _deliverer(self) -> Deliverer:
-        from v2m.infrastructure.output.clipboard import ClipboardOutput
-
         settings, overrides = self.settings, self.overrides
         return Deliverer(
-            outputs=_outputs(settings) if overrides.outputs is None else overrides.outputs,
-            clipboard=overrides.clipboard or ClipboardOutput(),
-            sessions=overrides.sessions or _sessions(),
+            outputs=make_outputs(settings) if overrides.outputs is None else overrides.outputs,
+            clipboard=overrides.clipboard or make_clipboard(),
+            sessions=overrides.sessions or make_sessions(),
             newline="\n" if settings.output.newline == "newline" else " ",
             trailing_space=settings.output.trailing_space,
         )

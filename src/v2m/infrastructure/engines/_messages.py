@@ -1,30 +1,31 @@
 """What the daemon and the worker tell each other: length-prefixed JSON over a socket pair.
 
-Descriptors of spools travel beside an `Open` as SCM_RIGHTS. A recording is named by a job number of
-the daemon's, so that the same dictation can be decoded twice. Text is in messages only, never in a log.
+The descriptor of the audio travels beside an `Open` as SCM_RIGHTS. A recording is named by a job number
+of the daemon's, so that the same dictation can be decoded twice. Text is in a `Result` only.
 """
 
 import json
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final, get_args
 
 _LENGTH: Final = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """To the worker: a recording has begun; its spool's descriptor comes with this message."""
+    """To the worker: a recording has begun; the descriptor of its audio comes with this message."""
 
     job: int
     language: str
     vad: bool
+    file: bool  # the descriptor is a sound file, not a spool
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """To the worker: the recording ended at `samples`; answer with a Result."""
+    """To the worker: the recording ended at `samples` (a sound file at its end); answer with a Result."""
 
     job: int
     samples: int
@@ -41,13 +42,7 @@ class Abandon:
 class Ready:
     """From the worker: the model is loaded."""
 
-    name: str
-    languages: list[str]
-    streaming: bool
-    hotwords: bool
-    prompt: bool
-    network: bool
-    gpu: bool
+    capabilities: dict[str, Any]  # fields of EngineCapabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +60,20 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """From the worker: there is speech in this recording up to a sample."""
+
+    job: int
+    speech_until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """From the worker: the text of a finished recording."""
 
     job: int
     text: str
+    duration_s: float
     speech_s: float
     confidence: float | None
     vad_ms: float
@@ -87,8 +91,8 @@ class Error:
     hint: str | None
 
 
-_KINDS: Final = {kind.__name__: kind for kind in (Open, Finish, Abandon, Ready, Failed, Working, Result, Error)}
-Message = Open | Finish | Abandon | Ready | Failed | Working | Result | Error
+Message = Open | Finish | Abandon | Ready | Failed | Working | Heard | Result | Error
+_KINDS: Final = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def pack(message: Message) -> bytes:
@@ -113,4 +117,9 @@ class Unpacker:
                 return
             name, fields = json.loads(self._pending[_LENGTH.size : end])
             del self._pending[:end]
-            yield _KINDS[name](**fields)
+            yield _message(name, fields)
+
+
+def _message(name: str, fields: dict[str, Any]) -> Message:
+    message: Message = _KINDS[name](**fields)
+    return message

@@ -31,8 +31,8 @@ SPACE: Final = "\u2581"
 
 MIN_SAMPLES: Final = 895  # 56 ms: the encoder refuses fewer
 TOKENS_PER_S: Final = 6.5  # measured: the fastest speaker of the speech set needs 6.1, the median 3.7
-# A phrase three times in a row, of so many tokens in all, is a loop of the decoder and no speech
-# ("no, no, no" and "testing, testing, testing" are shorter).
+# A phrase three times in a row is a loop of the decoder when it is so many tokens in all, or more than
+# can be said in the time ("no, no, no" and "testing, testing, testing" are neither).
 LOOP_REPEATS: Final = 3
 LOOP_TOKENS: Final = 12
 
@@ -90,11 +90,12 @@ class MoonshineEngine:
 
     def _decode(self, samples: Floats, abandoned: threading.Event) -> tuple[list[int], list[float]]:
         """Return the tokens and the log-probability of each, the end token included."""
-        limit = max(6, int(len(samples) / SAMPLE_RATE_HZ * TOKENS_PER_S) + 2)
+        sayable = int(len(samples) / SAMPLE_RATE_HZ * TOKENS_PER_S)
+        limit = max(6, sayable + 2)
         if len(samples) < MIN_SAMPLES:
             samples = np.pad(samples, (0, MIN_SAMPLES - len(samples)))
-        feeds = {"input_values": samples[None], "attention_mask": np.ones((1, len(samples)), np.int64)}
-        (hidden,) = _run(self._encoder, feeds)
+        everything = np.ones((1, len(samples)), np.int64)
+        (hidden,) = _run(self._encoder, {"input_values": samples[None], "attention_mask": everything})
         cache, token = self._no_cache, BEGIN
         tokens: list[int] = []
         likelihoods: list[float] = []
@@ -105,7 +106,7 @@ class MoonshineEngine:
             if token == END:
                 break
             tokens.append(token)
-            if looped := loop_length(tokens):
+            if looped := loop_length(tokens, least=min(LOOP_TOKENS, sayable + 1)):
                 return tokens[:-looped], likelihoods
         return tokens, likelihoods
 
@@ -113,7 +114,7 @@ class MoonshineEngine:
         self, token: int, hidden: Floats, cache: dict[str, Floats], *, first: bool
     ) -> tuple[Floats, dict[str, Floats]]:
         """Feed one token; return the logits of the next one and the caches to feed with it."""
-        feeds = {
+        feeds: dict[str, NDArray[Any]] = {
             "input_ids": np.array([[token]], np.int64),
             "encoder_hidden_states": hidden,
             "encoder_attention_mask": np.ones((1, 1), np.int64),  # 1 or all the audio; nothing else fits
@@ -161,7 +162,7 @@ class MoonshineStream:
         """Decode what was fed; no audio has no text. Raises EngineError."""
         if not self._pcm:
             return Hypothesis("")
-        samples = np.frombuffer(self._pcm, "<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(self._pcm, "<i2").astype(np.float32) / np.float32(32768)
         return self._engine.decode(samples, self._abandoned)
 
     def abandon(self) -> None:
@@ -203,10 +204,13 @@ def load_pieces(file: Path) -> list[bytes]:
     return pieces
 
 
-def loop_length(tokens: Sequence[int]) -> int:
-    """Return how many tokens at the end only repeat the ones before; 0 when that is no loop."""
+def loop_length(tokens: Sequence[int], *, least: int) -> int:
+    """Return how many tokens at the end only repeat the ones before; 0 when that is no loop.
+
+    A loop is a phrase said at least three times, in at least so many tokens.
+    """
     for period in range(1, len(tokens) // LOOP_REPEATS + 1):
-        run = max(LOOP_REPEATS, -(-LOOP_TOKENS // period)) * period
+        run = max(LOOP_REPEATS, -(-least // period)) * period
         if len(tokens) >= run and all(tokens[-i] == tokens[-i - period] for i in range(1, run - period + 1)):
             return run - period
     return 0

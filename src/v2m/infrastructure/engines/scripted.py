@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Sequence
 
+from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError
 from v2m.domain.ports import EngineCapabilities, TranscribeOptions
 from v2m.domain.transcript import Hypothesis, Transcript
@@ -64,6 +65,7 @@ class ScriptedTranscriber:
         self._texts = texts
         self._delay_s = delay_s
         self._closed = False
+        self.speech_until = 0  # what its recordings claim to have heard; a test sets it
         self.opened = 0
         self.finished = 0
 
@@ -112,9 +114,8 @@ class ScriptedTranscriber:
         self.finished += 1
         text = line_of(self._texts, self.finished)
         await asyncio.sleep(self._delay_s)
-        return Transcript(
-            text, CAPABILITIES.name, speech_s=samples / 16_000, decode_ms=self._delay_s * 1000, segments=1
-        )
+        seconds = samples / SAMPLE_RATE_HZ
+        return Transcript(text, CAPABILITIES.name, seconds, seconds, decode_ms=self._delay_s * 1000, segments=1)
 
 
 class ScriptedUtterance:
@@ -123,6 +124,11 @@ class ScriptedUtterance:
     def __init__(self, transcriber: ScriptedTranscriber) -> None:
         self._transcriber = transcriber
         self._abandoned = False
+
+    @property
+    def speech_until(self) -> int:
+        """What the transcriber was told to claim."""
+        return self._transcriber.speech_until
 
     async def finish(self, samples: int) -> Transcript:
         """Return the next text of the script. Raises EngineError once abandoned."""

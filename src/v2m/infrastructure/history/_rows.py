@@ -1,16 +1,31 @@
 """Between `HistoryEntry` and a row of the table `dictation`."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 from v2m.domain.dictation import Certainty, HistoryEntry, Phase
+from v2m.infrastructure.history._schema import damage
 
-COLUMNS: Final = (
-    "id, started_ns, phase, duration_s, raw, text, method, certainty, characters, target, engine, language,"
-    " spool, error, reason, stages"
+_SELECT: Final = (
+    "SELECT id, started_ns, phase, duration_s, raw, text, method, certainty, characters, target, engine,"
+    " language, spool, error, reason, stages FROM dictation WHERE "
 )
+
+
+def select(database: sqlite3.Connection, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
+    """Return the entries for which `which` holds: SQL of this package; what a user gave stands in `values`.
+
+    Raises:
+        sqlite3.DatabaseError: also for a row that cannot be one of ours (`is_damage`).
+    """
+    rows = database.execute(_SELECT + which, values).fetchall()
+    try:
+        return [_to_entry(row) for row in rows]
+    except ValueError as error:
+        raise damage("a row holds what was never written") from error
 
 
 def to_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,8 +39,20 @@ def entry_columns(entry: HistoryEntry) -> dict[str, Any]:
     return to_columns({"id": fields.pop("dictation"), **fields})
 
 
-def to_entry(row: tuple[Any, ...]) -> HistoryEntry:
-    """Return the entry of a row selected as `COLUMNS`."""
+def to_text(text: str) -> str:
+    """Return text that UTF-8 can hold: a lone surrogate becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _to_column(value: Any) -> Any:  # noqa: ANN401 - any field of a row
+    if isinstance(value, str):
+        return to_text(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return value
+
+
+def _to_entry(row: tuple[Any, ...]) -> HistoryEntry:
     dictation, started_ns, phase, *plain = row
     duration_s, raw, text, method, certainty, *rest, stages = plain
     characters, target, engine, language, spool, error, reason = rest
@@ -47,16 +74,3 @@ def to_entry(row: tuple[Any, ...]) -> HistoryEntry:
         reason=reason,
         stages=json.loads(stages),
     )
-
-
-def to_text(text: str) -> str:
-    """Return text that UTF-8 can hold: a lone surrogate becomes a question mark."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _to_column(value: Any) -> Any:  # noqa: ANN401 - any field of a row
-    if isinstance(value, str):
-        return to_text(value)
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return value

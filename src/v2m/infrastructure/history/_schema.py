@@ -40,10 +40,12 @@ MIGRATIONS: Final = (
       INSERT INTO dictation_words (rowid, raw, text) VALUES (new.id, new.raw, new.text);
     END;
     CREATE TRIGGER dictation_gone AFTER DELETE ON dictation BEGIN
-      INSERT INTO dictation_words (dictation_words, rowid, raw, text) VALUES ('delete', old.id, old.raw, old.text);
+      INSERT INTO dictation_words (dictation_words, rowid, raw, text)
+      VALUES ('delete', old.id, old.raw, old.text);
     END;
     CREATE TRIGGER dictation_changed AFTER UPDATE OF raw, text ON dictation BEGIN
-      INSERT INTO dictation_words (dictation_words, rowid, raw, text) VALUES ('delete', old.id, old.raw, old.text);
+      INSERT INTO dictation_words (dictation_words, rowid, raw, text)
+      VALUES ('delete', old.id, old.raw, old.text);
       INSERT INTO dictation_words (rowid, raw, text) VALUES (new.id, new.raw, new.text);
     END;
     """,
@@ -57,9 +59,16 @@ class NewerSchemaError(HistoryError):
     """A later v2m wrote the file; it is left as it is."""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether SQLite says that the file itself is broken."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+def damage(what: str) -> sqlite3.DatabaseError:
+    """Return the error SQLite itself would raise for a broken file."""
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether the file itself is broken; SQLite may quote bytes of it that are no UTF-8."""
+    return isinstance(error, UnicodeDecodeError) or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -76,6 +85,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     finally:
         os.close(fd)
     database = sqlite3.connect(path, isolation_level=None, timeout=1.0)
+    database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         _prepare(database, path)
     except BaseException:
@@ -95,9 +105,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA synchronous = NORMAL")
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        damage = sqlite3.DatabaseError(str(verdict))
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise damage
+        raise damage(str(verdict))
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         database.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 

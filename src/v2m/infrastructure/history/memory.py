@@ -71,7 +71,7 @@ class MemoryHistory:
         return next((entry for entry in newest if dictation in (None, entry.dictation)), None)
 
     async def entries(
-        self, *, limit: int = 20, grep: str = "", before: int | None = None
+        self, *, limit: int = 20, grep: str = "", before: int | None = None, with_text: bool = False
     ) -> Sequence[HistoryEntry]:
         """Return rows, newest first; `grep` as `SqliteHistory.entries` says."""
         grep = grep.strip()
@@ -79,7 +79,9 @@ class MemoryHistory:
         if grep:
             literal = [row for row in rows if _fold(grep) in _fold(f"{row.raw}\0{row.text}")]
             rows = [row for row in rows if _has_words(row, search_words(grep))] or literal
-        return [row for row in rows if before is None or row.dictation < before][:limit]
+        return [
+            row for row in rows if (before is None or row.dictation < before) and (row.text or not with_text)
+        ][:limit]
 
     async def unfinished(self) -> Sequence[HistoryEntry]:
         """Return rows whose phase is not final, oldest first."""
@@ -90,7 +92,7 @@ class MemoryHistory:
         return {entry.spool for entry in self._newest_first() if entry.spool is not None}
 
     async def expired_audio(self, now_ns: int) -> Sequence[HistoryEntry]:
-        """Return rows whose audio has been kept long enough; troubled ones a fifth at a time, oldest first."""
+        """Return rows whose audio has been kept long enough; limits as `SqliteHistory.expired_audio` says."""
         self._check_open()
         with_audio = sorted((row for row in self._rows.values() if row[0].spool), key=lambda row: row[1])
         done = [
@@ -102,6 +104,13 @@ class MemoryHistory:
         trouble = [row for row in with_audio if row[0].phase in TROUBLE]
         due = [entry for entry, moved_ns in trouble if moved_ns <= self._keep.trouble_until_ns(now_ns)]
         return done + due[: largest_sweep(len(trouble))]
+
+    async def forget_audio(self, dictation: int) -> None:
+        """Note that the audio of a row is gone; nothing happens when the row is gone too."""
+        self._check_open()
+        if dictation in self._rows:
+            entry, moved_ns = self._rows[dictation]
+            self._rows[dictation] = (replace(entry, spool=None), moved_ns)
 
     async def expire_rows(self, now_ns: int) -> int:
         """Delete finished rows without audio that are older than the retention; return how many."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from v2m.domain.dictation import FINAL, HistoryEntry, Phase
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure._translate import translate
-from v2m.infrastructure.history._rows import COLUMNS, entry_columns, to_columns, to_entry, to_text
+from v2m.infrastructure.history._rows import entry_columns, select, to_columns
 from v2m.infrastructure.history._rules import (
     THROWN_AWAY,
     TROUBLE,
@@ -21,7 +21,6 @@ from v2m.infrastructure.history._rules import (
     check_move,
     largest_sweep,
     no_such_row,
-    search_words,
 )
 from v2m.infrastructure.history._schema import (
     highest_id,
@@ -30,6 +29,7 @@ from v2m.infrastructure.history._schema import (
     move_aside,
     open_database,
 )
+from v2m.infrastructure.history._search import search_condition
 
 T = TypeVar("T")
 
@@ -40,16 +40,22 @@ def _listed(phases: Iterable[Phase]) -> str:
 
 _FINAL = f"phase IN {_listed(FINAL)}"
 _TROUBLED_AUDIO = f"spool IS NOT NULL AND phase IN {_listed(TROUBLE)}"
+_COUNT_TROUBLED_AUDIO = f"SELECT count(*) FROM dictation WHERE {_TROUBLED_AUDIO}"  # noqa: S608 - constants
 _DONE_AUDIO = (
     f"spool IS NOT NULL AND (phase IN {_listed(THROWN_AWAY)}"
     f" OR phase = '{Phase.DELIVERED}' AND moved_ns <= :delivered)"
+)
+_DELETE_OLDEST = (
+    "DELETE FROM dictation WHERE id IN (SELECT id FROM dictation"  # noqa: S608 - constants
+    f" WHERE started_ns <= ? AND spool IS NULL AND {_FINAL} ORDER BY started_ns LIMIT ?)"
 )
 
 
 class SqliteHistory:
     """`History` in one file of mode 0600.
 
-    A damaged file is moved to `NAME.corrupt-TIME` and a clean one begun; `notice` then tells the user.
+    A damaged file is moved to `NAME.corrupt-TIME` and a clean one begun; `on_damage` is then called, in the
+    history's thread, with a sentence for the user.
     A file that cannot be opened (disk full, read-only, newer schema) makes every call a `HistoryError`
     and is tried again with each, so the history comes back by itself. A write that has begun is finished
     even when its caller is cancelled.
@@ -63,11 +69,12 @@ class SqliteHistory:
         keep_audio_s: float,
         keep_trouble_audio_s: float,
         clock_ns: Callable[[], int] = time.time_ns,
+        on_damage: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.notice = ""  # one sentence when the file had to be moved aside
         self._path = path
         self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
         self._clock_ns = clock_ns
+        self._on_damage = on_damage
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         self._database: sqlite3.Connection | None = None
         self._closed = False
@@ -97,7 +104,10 @@ class SqliteHistory:
         columns = {**entry_columns(entry), "moved_ns": self._clock_ns()}
         names, marks = ", ".join(columns), ", ".join(f":{name}" for name in columns)
         await self._call(
-            lambda database: database.execute(f"INSERT INTO dictation ({names}) VALUES ({marks})", columns)
+            lambda database: database.execute(
+                f"INSERT INTO dictation ({names}) VALUES ({marks})",  # noqa: S608 - names of columns
+                columns,
+            )
         )
 
     async def move(self, dictation: int, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
@@ -116,21 +126,21 @@ class SqliteHistory:
         return found[0] if found else None
 
     async def entries(
-        self, *, limit: int = 20, grep: str = "", before: int | None = None
+        self, *, limit: int = 20, grep: str = "", before: int | None = None, with_text: bool = False
     ) -> Sequence[HistoryEntry]:
         """Return rows, newest first; each word of `grep` begins a word that was heard or typed.
 
         A search without a letter or digit, or whose words are found nowhere, looks for the literal text.
         """
-        grep = to_text(grep).replace("\0", " ").strip()
-        values = {"limit": limit, "before": before, "words": _phrases(grep), "literal": f"%{_escaped(grep)}%"}
 
         def run(database: sqlite3.Connection) -> list[HistoryEntry]:
-            wanted = [] if before is None else ["id < :before"]
-            if grep:
-                wanted.append(_search(database, values))
-            where = " AND ".join(wanted) or "1"
-            return _entries(database, f"{where} ORDER BY id DESC LIMIT :limit", values)
+            wanted = ["id < :before"] * (before is not None) + ["text <> ''"] * with_text
+            values: dict[str, Any] = {"limit": limit, "before": before}
+            if grep.strip():
+                condition, found = search_condition(database, grep)
+                wanted.append(condition)
+                values |= found
+            return select(database, f"{' AND '.join(wanted) or '1'} ORDER BY id DESC LIMIT :limit", values)
 
         return await self._call(run)
 
@@ -158,10 +168,10 @@ class SqliteHistory:
         }
 
         def run(database: sqlite3.Connection) -> list[HistoryEntry]:
-            kept = database.execute(f"SELECT count(*) FROM dictation WHERE {_TROUBLED_AUDIO}").fetchone()[0]
+            kept = database.execute(_COUNT_TROUBLED_AUDIO).fetchone()[0]
             return [
-                *_entries(database, f"{_DONE_AUDIO} ORDER BY moved_ns", values),
-                *_entries(
+                *select(database, f"{_DONE_AUDIO} ORDER BY moved_ns", values),
+                *select(
                     database,
                     f"{_TROUBLED_AUDIO} AND moved_ns <= :trouble ORDER BY moved_ns LIMIT :share",
                     {**values, "share": largest_sweep(kept)},
@@ -170,17 +180,19 @@ class SqliteHistory:
 
         return await self._call(run)
 
+    async def forget_audio(self, dictation: int) -> None:
+        """Note that the audio of a row is gone; nothing happens when the row is gone too."""
+        await self._call(
+            lambda database: database.execute("UPDATE dictation SET spool = NULL WHERE id = ?", (dictation,))
+        )
+
     async def expire_rows(self, now_ns: int) -> int:
         """Delete finished rows without audio that are older than the retention; return how many."""
         until = self._keep.rows_until_ns(now_ns)
 
         def run(database: sqlite3.Connection) -> int:
             total = database.execute("SELECT count(*) FROM dictation").fetchone()[0]
-            return database.execute(
-                "DELETE FROM dictation WHERE id IN (SELECT id FROM dictation"
-                f" WHERE started_ns <= ? AND spool IS NULL AND {_FINAL} ORDER BY started_ns LIMIT ?)",
-                (until, largest_sweep(total)),
-            ).rowcount
+            return database.execute(_DELETE_OLDEST, (until, largest_sweep(total))).rowcount
 
         return await self._call(run)
 
@@ -201,13 +213,13 @@ class SqliteHistory:
         return await asyncio.shield(loop.run_in_executor(self._thread, self._run, work))
 
     async def _select(self, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
-        return await self._call(lambda database: _entries(database, which, values))
+        return await self._call(lambda database: select(database, which, values))
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with translate(self._in_users_terms, sqlite3.Error, OSError):
             try:
                 return work(self._opened())
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not is_damage(error):
                     raise
             self._begin_anew()
@@ -226,7 +238,7 @@ class SqliteHistory:
         # Audio of forgotten rows may still lie in the spool under their ids.
         self._raise_last_id(id_floor(self._clock_ns()))
         database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('dictation', ?)", (self._last_id,))
-        self.notice = f"The history was damaged and is now {moved}; a clean one has begun."
+        self._on_damage(f"The history was damaged and is kept as {moved}; a clean one has begun.")
 
     def _close(self) -> None:
         if self._database is not None:
@@ -253,7 +265,10 @@ class SqliteHistory:
         if phase is Phase.DELIVERING:
             database.execute("PRAGMA synchronous = FULL")
         try:
-            database.execute(f"UPDATE dictation SET {settings} WHERE id = :id", {**columns, "id": dictation})
+            database.execute(
+                f"UPDATE dictation SET {settings} WHERE id = :id",  # noqa: S608 - names of columns
+                {**columns, "id": dictation},
+            )
         finally:
             database.execute("PRAGMA synchronous = NORMAL")
 
@@ -267,26 +282,3 @@ class SqliteHistory:
             f"The history {self._path} cannot be used: {getattr(error, 'strerror', None) or error}.",
             hint=f"df -h {folder}" if full else f"ls -ld {folder}",
         )
-
-
-def _entries(database: sqlite3.Connection, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
-    return [
-        to_entry(row) for row in database.execute(f"SELECT {COLUMNS} FROM dictation WHERE {which}", values)
-    ]
-
-
-def _search(database: sqlite3.Connection, values: Mapping[str, Any]) -> str:
-    """Return the condition for a search: by words when any row has them, else by the literal text."""
-    words = "SELECT rowid FROM dictation_words WHERE dictation_words MATCH :words"
-    if values["words"] and database.execute(f"{words} LIMIT 1", values).fetchone():
-        return f"id IN ({words})"
-    return "(raw LIKE :literal ESCAPE '\\' OR text LIKE :literal ESCAPE '\\')"
-
-
-def _phrases(grep: str) -> str:
-    """Return a search as FTS5 strings, so that nothing of it is syntax; the last word of each may go on."""
-    return " ".join('"' + word.replace('"', '""') + '"*' for word in search_words(grep))
-
-
-def _escaped(grep: str) -> str:
-    return grep.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

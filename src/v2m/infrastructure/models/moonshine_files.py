@@ -24,11 +24,12 @@ SHA256: Final = {
     TOKENIZER: "6884b35fd6377d4c4d32336a0bc152f36b64d1e45b6503683cdc238250a8472d",
 }
 REINSTALL: Final = "pip install --force-reinstall --no-deps moonshine-voice==0.1.0"
+Stamp = list[int | str]  # size, time of change in ns, digest
 CONFIGURED: Final = "Set transcription.model_dir to a folder with the three files, or remove the setting."
 
 
-def locate(*, configured: Path | None, data: Path | None, verified: Path | None) -> Path:
-    """Return the folder of the model: the configured one, the wheel's, or the copy in `data`.
+def locate(*, configured: Path | None, copy: Path | None, verified: Path | None) -> Path:
+    """Return the folder of the model: the configured one, the wheel's, or the copy in `copy`.
 
     A configured folder may hold any model with the three file names and is not compared; the others
     are, once per size and time of change, remembered in the file `verified`.
@@ -42,7 +43,7 @@ def locate(*, configured: Path | None, data: Path | None, verified: Path | None)
             raise ModelMissingError(f"{configured} lacks {', '.join(missing)}.", hint=CONFIGURED)
         return configured
     complaint = "The speech model is not installed."
-    for folder in (wheel_folder(), data):
+    for folder in (wheel_folder(), copy):
         if folder is None or not folder.is_dir():
             continue
         damaged = next((name for name in SHA256 if not _is_whole(folder / name, verified)), None)
@@ -65,7 +66,7 @@ def _is_whole(file: Path, verified: Path | None) -> bool:
     try:
         found = file.stat()
         known = _read(verified)
-        stamp = [found.st_size, found.st_mtime_ns, SHA256[file.name]]
+        stamp: Stamp = [found.st_size, found.st_mtime_ns, SHA256[file.name]]
         if known.get(str(file)) == stamp:
             return True
         with file.open("rb") as content:
@@ -78,14 +79,14 @@ def _is_whole(file: Path, verified: Path | None) -> bool:
     return True
 
 
-def _read(verified: Path | None) -> dict[str, list[int | str]]:
+def _read(verified: Path | None) -> dict[str, Stamp]:
     with contextlib.suppress(OSError, ValueError):
         known = json.loads(verified.read_text()) if verified else {}
         return known if isinstance(known, dict) else {}
     return {}
 
 
-def _write(verified: Path | None, known: dict[str, list[int | str]]) -> None:
+def _write(verified: Path | None, known: dict[str, Stamp]) -> None:
     """Remember; where that cannot be written the files are compared again next time (0.1 s)."""
     if verified is None:
         return

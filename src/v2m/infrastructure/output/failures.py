@@ -6,6 +6,7 @@ from v2m.domain.ports import Availability
 NO_WAYLAND = Availability(usable=False, reason="There is no Wayland compositor in this session.")
 NO_X11 = Availability(usable=False, reason="There is no X11 display in this session.")
 FOCUS_MOVED = "Another window got the focus while the text was typed."
+FOCUS_UNKNOWN = "This compositor does not tell which window has the focus."
 
 
 def no_display(reason: str) -> OutputError:

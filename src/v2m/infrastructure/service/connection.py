@@ -29,7 +29,9 @@ _CREDENTIALS = struct.Struct("3i")
 class Hub(Protocol):
     """What a connection needs from the daemon."""
 
-    state: str
+    @property
+    def state(self) -> str:
+        """The state every answer carries."""
 
     def joined(self, connection: "Connection") -> bool:
         """Take a newcomer; False when there are too many."""

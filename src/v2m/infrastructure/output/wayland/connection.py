@@ -58,8 +58,7 @@ class Connection:
         Raises:
             WaylandError: nobody answers there.
         """
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        client.setblocking(False)
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.get_running_loop().sock_connect(client, path)
@@ -190,9 +189,7 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(
-                self._socket, RECEIVE_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, fds, _, _ = socket.recv_fds(self._socket, RECEIVE_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError as error:

@@ -13,7 +13,8 @@ INSERT_CODE: Final = 110
 # last one an X11 application can see. These typed all of ASCII and 60 CJK without firing a binding.
 _MAIN_BLOCK: Final = (*range(2, 14), *range(16, 28), *range(30, 42), *range(43, 54), 86)
 _QUIET: Final = (
-    *range(71, 84), 55, 98, 84, 85, *range(89, 96), 101, 112, 117, 118, *range(120, 125), *range(195, 200), 179, 180
+    *range(71, 84), 55, 98, 84, 85, *range(89, 96), 101, 112, 117, 118, *range(120, 125), *range(195, 200),
+    179, 180
 )  # fmt: skip
 _BOUND: Final = {
     142, 143, 152, *range(163, 169), 171, 172, *range(183, 195), 205, 224, 225, 236, 237, 238, 239, 240

@@ -28,6 +28,7 @@ class FocusWatch:
     def __init__(self, connection: Connection) -> None:
         self.available = MANAGER in connection.globals
         self.moved = False
+        self.app = ""  # the active application's id; empty when unknown
         self._connection = connection
         self._toplevels: dict[int, _Toplevel] = {}
         self._target: int | None = None
@@ -40,12 +41,9 @@ class FocusWatch:
         """Learn the active window. Raises WaylandError."""
         await self._connection.roundtrip()
         self._target = self._active()
+        if self._target is not None:
+            self.app = self._toplevels[self._target].app
         self._started = True
-
-    @property
-    def app(self) -> str:
-        """The active application's id; empty when unknown."""
-        return self._toplevels[self._target].app if self._target in self._toplevels else ""
 
     @property
     def nothing_active(self) -> bool:

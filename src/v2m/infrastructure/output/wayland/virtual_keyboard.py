@@ -1,4 +1,4 @@
-"""Types with keys of its own through virtual-keyboard-v1; the connection and the keymap stay for the next text."""
+"""Types with keys of its own through virtual-keyboard-v1; connection and keymap stay for the next text."""
 
 import asyncio
 import os
@@ -7,7 +7,14 @@ from typing import Final
 
 from v2m.domain.dictation import Certainty, Delivery
 from v2m.domain.ports import Availability, Session
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused
+from v2m.infrastructure.output.failures import (
+    FOCUS_MOVED,
+    FOCUS_UNKNOWN,
+    NO_WAYLAND,
+    broken,
+    no_display,
+    refused,
+)
 from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.keymap import ASCII, CAPACITY, key_codes, portions, xkb_keymap
 from v2m.infrastructure.output.wayland.toplevels import FocusWatch
@@ -125,7 +132,9 @@ class VirtualKeyboardOutput:
             raise broken(str(error), delivered=None if typed else 0) from error
         finally:
             focus.stop()
-        return _sent(self.name, typed, focus)
+        if not focus.available:
+            return Delivery(self.name, Certainty.UNCERTAIN, typed, detail=FOCUS_UNKNOWN)
+        return Delivery(self.name, Certainty.SENT, typed, focus.app)
 
     async def aclose(self) -> None:
         """Take the keyboard away."""
@@ -159,11 +168,3 @@ class VirtualKeyboardOutput:
 def _batches(text: str) -> list[str]:
     size = BATCH if len(text) <= BURST_LIMIT else PACED_BATCH
     return [part[at : at + size] for part in portions(text) for at in range(0, len(part), size)]
-
-
-def _sent(method: str, typed: int, focus: FocusWatch) -> Delivery:
-    if focus.available:
-        return Delivery(method, Certainty.SENT, typed, focus.app)
-    return Delivery(
-        method, Certainty.UNCERTAIN, typed, detail="This compositor does not tell which window has the focus."
-    )

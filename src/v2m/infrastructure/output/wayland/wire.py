@@ -1,4 +1,4 @@
-"""The Wayland wire format: words of the host's byte order, strings with NUL and padding. Bytes only, no I/O."""
+"""The Wayland wire format: words of the host's byte order, padded strings with NUL. Bytes only, no I/O."""
 
 import struct
 from typing import Final

@@ -1,0 +1,54 @@
+"""`python -m bench [NAME…] [--rounds N] [--json FILE] [--readme]`: the figures of this project, in one run.
+
+Exits with 1 when a bar is missed. `--readme` writes the table into README.md, the only way figures get there.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from bench._rows import Row, print_table, write_json
+
+BENCHES = ("trigger", "capture", "daemon", "delivery", "speech")
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+
+
+def markdown(rows: list[Row]) -> str:
+    """Return the rows as a table for people who read, not run."""
+    lines = ["| measured by `scripts/bench` | value | bar |", "|---|---|---|"]
+    for row in rows:
+        bar = "" if row.bar is None else f"≤ {row.bar:g} {row.unit}".rstrip()
+        missed = "" if row.ok else " **(missed)**"
+        lines.append(f"| {row.name} | {row.value:.3g} {row.unit}{missed} | {bar} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the named benches, or all."""
+    parser = argparse.ArgumentParser(prog="scripts/bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of: " + ", ".join(BENCHES))
+    parser.add_argument("--rounds", type=int, help="rounds per figure; default: each bench's own")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHES):
+        parser.error(f"no bench {', '.join(sorted(unknown))}")
+    rows: list[Row] = []
+    for name in options.names or BENCHES:
+        measure = importlib.import_module(f"bench.{name}").measure
+        found = measure(options.rounds) if options.rounds else measure()
+        print(f"\n{name}")
+        print_table(found)
+        rows += found
+    if options.json:
+        write_json(rows, options.json)
+    if options.readme:
+        before, rest = README.read_text().split(BEGIN)
+        README.write_text(before + BEGIN + "\n" + markdown(rows) + "\n" + END + rest.split(END)[1])
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The daemon's own figures: key → microphone, start-up, idleness, a crowd of clients, uptime."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench._rows import Row
+from support.daemon import Daemon, Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
+from support.audio import write_wav
+
+SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_AUDIO__BACKEND": "wav"}
+
+
+def quantile(values: list[float], rank: float) -> float:
+    """Return the value at `rank` (0…1) of the sorted values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(rank * (len(ordered) - 1)))]
+
+
+def dictate(home: Home, *, seconds: float) -> dict[str, float]:
+    """One dictation by control bytes; return its stages in ms."""
+    for byte in (b"\x01", b"\x02"):
+        with connect(home.socket) as peer:
+            peer.sendall(byte)
+            read_frame(peer)
+        time.sleep(seconds)
+    home.wait_state("idle")
+    return home.ask("LIST_HISTORY", limit=1)["data"]["entries"][0]["stages"]
+
+
+def key_to_microphone(rounds: int) -> list[Row]:
+    """Byte read → `Microphone.open` called, while idle and while another process decodes."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        wav = write_wav(Path(folder) / "speech.wav", seconds=60)
+        with new_home(**SCRIPTED, V2M_AUDIO__WAV_PATH=str(wav)) as home, running_daemon(home):
+            for name, load in (("idle", None), ("while a core is busy", [sys.executable, "-c", "while True: pass"])):
+                busy = subprocess.Popen(load) if load else None
+                try:
+                    times = [dictate(home, seconds=0.22)["open"] for _ in range(rounds)]
+                finally:
+                    if busy:
+                        busy.kill()
+                        busy.wait()
+                rows.append(Row(f"control byte → microphone open called, p95, {name}", quantile(times, 0.95), "ms", 1.0))
+    return rows
+
+
+def start_up(rounds: int) -> list[Row]:
+    """Process start → socket listening, against a Python that imports asyncio; → START accepted."""
+    baseline, listening, accepted = [], [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
+        baseline.append(time.perf_counter() - began)
+        with new_home(**SCRIPTED) as home:
+            began = time.perf_counter()
+            with running_daemon(home, ready=False):
+                listening.append(time.perf_counter() - began)
+                with connect(home.socket) as peer:
+                    peer.sendall(b"\x01")
+                    read_frame(peer)
+                accepted.append(time.perf_counter() - began)
+    ratio = statistics.median(listening) / statistics.median(baseline)
+    return [
+        Row("process start → socket listening, against `import asyncio`", ratio, "×", 1.5),
+        Row("process start → START obeyed (imports included), median", 1000 * statistics.median(accepted), "ms", 300.0),
+    ]
+
+
+def memory_kib(pid: int) -> int:
+    """Resident memory of a process."""
+    return next(
+        int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+    )
+
+
+def wake_ups(pid: int) -> int:
+    """Voluntary context switches of all threads of a process: each is one wait that ended."""
+    total = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        total += next(
+            int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("voluntary_ctxt")
+        )
+    return total
+
+
+def idleness(seconds: float) -> list[Row]:
+    """Wake-ups and memory while nothing happens (real engine's worker not counted)."""
+    with new_home(V2M_AUDIO__BACKEND="wav") as home, running_daemon(home) as daemon:
+        dictate(home, seconds=0.3)
+        time.sleep(3)
+        before = wake_ups(daemon.pid)
+        time.sleep(seconds)
+        woken = (wake_ups(daemon.pid) - before) / seconds
+        return [
+            Row("idle: wake-ups of the daemon", woken, "/s", 0.2),
+            Row("idle: memory of the daemon without the worker", memory_kib(daemon.pid) / 1024, "MiB", 60.0),
+        ]
+
+
+def crowd(rounds: int) -> list[Row]:
+    """PING with a thousand half-open clients that come and go, against none."""
+
+    def ping(home: Home) -> float:
+        times = []
+        with connect(home.socket) as peer:
+            for _ in range(rounds):
+                began = time.perf_counter()
+                peer.sendall(frame({"cmd": "PING"}))
+                read_frame(peer)
+                times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    with new_home(**SCRIPTED, V2M_DAEMON__MAX_CONNECTIONS="1100") as home, running_daemon(home):
+        alone = [ping(home)]
+        idle = []
+        for number in range(1000):
+            idle.append(connect(home.socket))
+            if number % 2:
+                idle[-1].sendall(b"\x00")
+        crowded = [ping(home)]
+        for peer in idle:
+            peer.close()
+        wait_until(lambda: ask(home.socket, {"cmd": "PING"})["status"] == "success")
+        alone.append(ping(home))
+    return [Row("PING p50 with 1,000 idle and half-open clients, against none", min(crowded) / min(alone), "×", 1.2)]
+
+
+def uptime(dictations: int) -> list[Row]:
+    """Many dictations with the scripted engine: memory, descriptors, threads."""
+
+    def counts(daemon: Daemon) -> tuple[int, int, int]:
+        proc = Path(f"/proc/{daemon.pid}")
+        return memory_kib(daemon.pid), len(list((proc / "fd").iterdir())), len(list((proc / "task").iterdir()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        wav = write_wav(Path(folder) / "speech.wav", seconds=5)
+        variables = {**SCRIPTED, "V2M_AUDIO__WAV_PATH": str(wav), "V2M_AUDIO__MIN_RECORDING_MS": "1"}
+        with new_home(**variables) as home, running_daemon(home) as daemon, connect(home.socket) as peer:
+            before = (0, 0, 0)
+            for number in range(dictations + 200):
+                if number == 200:
+                    before = counts(daemon)
+                for request in ({"cmd": "START_RECORDING"}, {"cmd": "STOP_RECORDING", "data": {"deliver": "none"}}):
+                    peer.sendall(frame(request))
+                    read_frame(peer)
+            after = counts(daemon)
+    return [
+        Row(f"memory growth over {dictations} dictations", 100 * (after[0] / before[0] - 1), "%", 5.0),
+        Row("descriptors more than before", after[1] - before[1], "", 0.0),
+        Row("threads more than before", after[2] - before[2], "", 0.0),
+    ]
+
+
+def measure(rounds: int = 40) -> list[Row]:
+    """Return every figure of this file."""
+    return [
+        *key_to_microphone(rounds),
+        *start_up(max(5, rounds // 4)),
+        *idleness(20.0),
+        *crowd(rounds * 20),
+        *uptime(rounds * 25),
+    ]

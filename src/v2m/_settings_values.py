@@ -1,0 +1,122 @@
+"""Forms of settings: what a value may be in words, and how texts from variables become values."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value may be, in words, and the TOML types it may have."""
+
+    name: str
+    allowed: str
+    toml: tuple[type, ...]
+    choices: tuple[str, ...] = ()
+
+
+OutputName = Literal["input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool", "clipboard"]
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_duration(text: object) -> object:
+    """Turn `90s`, `15m`, `1h`, `7d` or `0` into a timedelta; raises ValueError for other texts."""
+    if not isinstance(text, str):
+        return text
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if found is None and text.strip() != "0":
+        raise ValueError("must be a duration such as 90s, 15m, 1h or 7d, or 0")
+    return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]] if found else 0)
+
+
+def _methods(value: object) -> object:
+    """Let an environment variable list outputs with commas, and one name stand for a list of one."""
+    if isinstance(value, str) and value.strip() != "auto":
+        return tuple(name.strip() for name in value.split(","))
+    return value.strip() if isinstance(value, str) else value
+
+
+def _texts(value: object) -> object:
+    """Let an environment variable hold a JSON list, or one text."""
+    if isinstance(value, str):
+        return _json_list(value) if value.lstrip().startswith("[") else (value,)
+    return value
+
+
+def _json_list(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError("must be one text, or a JSON list of texts") from error
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _absolute(text: str) -> str:
+    path = Path(text).expanduser() if text else None
+    if path is not None and not path.is_absolute():
+        raise ValueError("must be an absolute path, or empty")
+    return str(path) if path else ""
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    Kind("duration", "a duration such as 90s, 15m, 1h or 7d, or 0", (str,)),
+]
+FilePath = Annotated[str, AfterValidator(_absolute), Kind("path", "an absolute path, or empty", (str,))]
+Outputs = Annotated[
+    Literal["auto"] | Annotated[tuple[OutputName, ...], Field(min_length=1)],
+    BeforeValidator(_methods),
+    Kind(
+        "name or list",
+        f"auto, or a list of {', '.join(get_args(OutputName))}",
+        (str, list),
+        ("auto", *get_args(OutputName)),
+    ),
+]
+Script = Annotated[tuple[str, ...], BeforeValidator(_texts), Kind("list", "a list of texts", (list,))]
+Quality = Annotated[
+    Literal[4, 7, 10],
+    BeforeValidator(_whole),
+    Kind("whole number", "4, 7 or 10", (int,)),
+]
+Language = Annotated[
+    str,
+    Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$"),
+    Kind("text", "auto or a language tag such as en or pt-BR", (str,)),
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+_PLAIN: Final = {
+    bool: Kind("switch", "true or false", (bool,)),
+    str: Kind("text", "a text", (str,)),
+    int: Kind("whole number", "a whole number", (int,)),
+    float: Kind("number", "a number", (int, float)),
+}
+
+
+def kind_of(field: FieldInfo) -> Kind:
+    """Return what a field may be: its own form, its choices, or its type within its bounds."""
+    for mark in field.metadata:
+        if isinstance(mark, Kind):
+            return mark
+    if get_origin(field.annotation) is Literal:
+        choices = tuple(get_args(field.annotation))
+        return Kind("name", " or ".join((", ".join(choices[:-1]), choices[-1])), (str,), choices)
+    if field.annotation not in _PLAIN:
+        return Kind("secret", "a secret", ())
+    plain = _PLAIN[field.annotation]
+    low, high = (next((getattr(m, end) for m in field.metadata if hasattr(m, end)), None) for end in ("ge", "le"))
+    if low is None or high is None:
+        return plain
+    return Kind(plain.name, f"{plain.allowed} from {low} to {high}", plain.toml)

@@ -1,0 +1,240 @@
+"""Records through libpipewire: one warm connection, a stream for each recording, the callback in C."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from v2m.domain.audio import CaptureReport, Device
+from v2m.domain.errors import CaptureError, CaptureReason
+from v2m.domain.ports import Spool
+from v2m.infrastructure.capture._pwcapture import (
+    STREAM_ERROR,
+    STREAM_PAUSED,
+    STREAM_STREAMING,
+    STREAM_UNCONNECTED,
+    Connection,
+    Status,
+)
+from v2m.infrastructure.capture._report import report
+
+_PATIENCE_S: Final = 0.9  # for the server's answer; `open` promises an error within 1 s
+_DRAIN_S: Final = 0.008  # for the block in flight: a graph quantum of 256/48000 and half of one more
+_FIRST_SAMPLE_S: Final = 0.5
+_SURVEY_S: Final = 0.2
+_PAUSED_S: Final = 0.3  # a change of the default microphone pauses for 5 ms, a dead session manager for ever
+_RETRY_FIRST_S: Final = 0.05
+_RETRY_LAST_S: Final = 30.0
+
+
+class PipewireMicrophone:
+    """The default source, or the one whose node.name is `device`.
+
+    Policy "released": nothing of ours is in the graph between recordings. "armed": an inactive stream
+    stays there, which starts 5 ms sooner and keeps the desktop's microphone sign on.
+    `resample_quality` is PipeWire's, 0…14; each step up costs start time when released.
+    """
+
+    name = "pipewire"
+
+    def __init__(
+        self,
+        *,
+        device: str = "",
+        policy: Literal["released", "armed"] = "released",
+        resample_quality: int = 7,
+    ) -> None:
+        self._device = device
+        self._armed = policy == "armed"
+        self._quality = resample_quality
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._recording: _PipewireRecording | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_s = _RETRY_FIRST_S
+
+    async def warm(self) -> None:
+        """Connect before the first recording; an absent server is tried again later. Never raises."""
+        with contextlib.suppress(CaptureError):
+            await self._connected()
+
+    async def open(self, spool: Spool) -> "_PipewireRecording":
+        """Record into the spool from now on."""
+        connection = self._connection
+        if connection is None or not connection.status().connected:
+            connection = await self._connected()
+        connection.start(spool.header_address, self._device, self._quality)
+        self._recording = _PipewireRecording(connection, spool, device=self._device, keep=self._armed)
+        return self._recording
+
+    async def devices(self) -> Sequence[Device]:
+        """List the microphones."""
+        connection = await self._connected()
+        return await asyncio.to_thread(connection.devices, _PATIENCE_S)
+
+    async def aclose(self) -> None:
+        """Release everything; twice is fine. The next `open` connects anew."""
+        async with self._connecting:
+            if self._retry is not None:
+                self._retry.cancel()
+                self._retry = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                asyncio.get_running_loop().remove_reader(connection.event_fd)
+                await asyncio.to_thread(connection.close)
+
+    async def _connected(self) -> Connection:
+        """Return a living connection; made in a thread, because the server may not answer."""
+        async with self._connecting:
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = await asyncio.to_thread(Connection)
+                asyncio.get_running_loop().add_reader(connection.event_fd, self._on_event)
+            try:
+                await asyncio.to_thread(connection.connect, _PATIENCE_S)
+            except CaptureError:
+                self._retry_later()
+                raise
+            self._settle(connection)
+            return connection
+
+    def _settle(self, connection: Connection) -> None:
+        self._retry_s = _RETRY_FIRST_S
+        if self._armed:
+            connection.arm(self._device, self._quality)
+
+    def _on_event(self) -> None:
+        """The first block, a changed stream, a lost connection: a few times in a recording."""
+        connection = self._connection
+        if connection is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            os.read(connection.event_fd, 8)
+        status = connection.status()
+        if self._recording is not None:
+            self._recording.observe(status)
+        if not status.connected:
+            self._retry_later()
+
+    def _retry_later(self) -> None:
+        """Connect again after a while, so that the next recording need not wait for it."""
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(self._retry_s, self._reconnect)
+            self._retry_s = min(2 * self._retry_s, _RETRY_LAST_S)
+
+    def _reconnect(self) -> None:
+        self._retry = None
+        if self._connection is not None:
+            loop = asyncio.get_running_loop()
+            attempt = loop.run_in_executor(None, self._connection.connect, _PATIENCE_S)
+            attempt.add_done_callback(self._reconnected)
+
+    def _reconnected(self, attempt: asyncio.Future[None]) -> None:
+        if attempt.cancelled() or self._connection is None:
+            return
+        if attempt.exception() is None:
+            self._settle(self._connection)
+        else:
+            self._retry_later()
+
+
+class _PipewireRecording:
+    """A stream that writes into a spool."""
+
+    backend = PipewireMicrophone.name
+
+    def __init__(self, connection: Connection, spool: Spool, *, device: str, keep: bool) -> None:
+        self._connection = connection
+        self._spool = spool
+        self._device = device
+        self._keep = keep
+        self._status = Status(connected=1)
+        self._streamed = False
+        self._changed = asyncio.Event()
+        self._report: CaptureReport | None = None
+
+    @property
+    def source(self) -> str:
+        """Description of the device that is heard; empty until linked."""
+        return bytes(self._status.source).decode(errors="replace")
+
+    @property
+    def notice(self) -> str:
+        """Say that the chosen device is gone and which one is heard instead."""
+        heard = bytes(self._status.source_name).decode(errors="replace")
+        if not self._device or not heard or heard == self._device:
+            return ""
+        return f"The microphone {self._device} is not there: recording from {self.source}."
+
+    def observe(self, status: Status) -> None:
+        """Take note of what PipeWire says."""
+        if self._report is None:
+            self._status = status
+            self._streamed = self._streamed or status.stream_state == STREAM_STREAMING
+            self._changed.set()
+
+    def status(self) -> Status:
+        """Return the present state, for diagnostics and benches."""
+        return self._connection.status()
+
+    async def first_sample(self) -> None:
+        """Return once audio has arrived; says after 0.5 s why it has not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_SAMPLE_S):
+                while not self._spool.first_sample_ns:
+                    self._changed.clear()
+                    if fault := self._fault():
+                        raise CaptureError(fault, reason=CaptureReason.LOST, hint="v2m devices")
+                    await self._changed.wait()
+        if not self._spool.first_sample_ns:
+            raise await self._silence()
+
+    async def ended(self) -> str:
+        """Return why PipeWire does not send any more."""
+        while not (fault := self._fault()):
+            self._changed.clear()
+            paused = self._streamed and self._status.stream_state == STREAM_PAUSED
+            try:
+                async with asyncio.timeout(_PAUSED_S if paused else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                return "The microphone has stopped."
+        return fault
+
+    async def close(self) -> CaptureReport:
+        """Wait for the block in flight, unlink, report."""
+        if self._report is None:
+            try:
+                if self._status.stream_state == STREAM_STREAMING and self._spool.first_sample_ns:
+                    await self._drain()
+            finally:
+                self._status = self._connection.status()
+                self._connection.stop(keep=self._keep)
+                self._report = report(self._spool, source=self.source, backend=self.backend, lost=self._fault())
+        return self._report
+
+    async def _drain(self) -> None:
+        self._changed.clear()
+        self._connection.wake_at_next_block()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._changed.wait()
+
+    def _fault(self) -> str | None:
+        status = self._status
+        if not status.connected:
+            return "PipeWire has gone away."
+        if status.stream_state == STREAM_ERROR:
+            return f"PipeWire cannot record: {bytes(status.error).decode(errors='replace')}."
+        if self._streamed and status.stream_state == STREAM_UNCONNECTED:
+            return "The microphone was disconnected."
+        return None
+
+    async def _silence(self) -> CaptureError:
+        devices = await asyncio.to_thread(self._connection.devices, _SURVEY_S)
+        if not devices:
+            return CaptureError("There is no microphone.", reason=CaptureReason.NO_DEVICE, hint="v2m devices")
+        return CaptureError(
+            "The microphone sends nothing.", reason=CaptureReason.SILENT, hint="systemctl --user restart wireplumber"
+        )

@@ -1,0 +1,190 @@
+"""A connection to an X server through python-xlib: cookie from the session, focus, and an end to every wait.
+
+python-xlib blocks, so whoever uses it runs it in a thread; `cut` makes a thread that waits for a hung
+server come back.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from v2m.domain.ports import Session
+
+if TYPE_CHECKING:
+    from Xlib.display import Display
+
+_connecting: Final = threading.Lock()
+POINTER_ROOT: Final = 1
+ANSWER_S: Final = 2.0  # an X server answers within a millisecond; one that needs this long hangs
+
+T = TypeVar("T")
+
+
+class X11Error(Exception):
+    """The X server refused us, hangs, or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where keys go."""
+
+    window: int  # 0: nowhere
+    app: str  # WM_CLASS of the application, empty when it is no application's window
+
+
+def connect(session: Session) -> "Display":
+    """Connect to the session's display; blocks for at most `ANSWER_S`. Raises X11Error."""
+    from Xlib import display, error
+
+    name = session.x11 or ""
+    # The plain name would make python-xlib try TCP when the socket refuses.
+    local = f"unix/{name}" if name.startswith(":") else name
+    with _connecting, _setup(session.variables.get("XAUTHORITY")):
+        try:
+            return display.Display(local)
+        except (OSError, error.XError, error.DisplayError, error.ConnectionClosedError) as failure:
+            raise X11Error(f"the X display {name} does not let us in") from failure
+
+
+@contextmanager
+def _setup(cookie_file: str | None) -> Iterator[None]:
+    """Give python-xlib the session's cookie and a deadline while it connects.
+
+    By itself it reads the variable of this process only, and waits for a hung server without end.
+    """
+    from Xlib.support import unix_connect
+
+    original = unix_connect.get_auth
+    timers: list[threading.Timer] = []
+
+    def get_auth(connected: socket.socket, _name: str, _protocol: str, _host: str, number: int) -> tuple[bytes, bytes]:
+        timers.append(threading.Timer(ANSWER_S, connected.shutdown, [socket.SHUT_RDWR]))
+        timers[0].start()
+        return _cookie(cookie_file, number)
+
+    unix_connect.get_auth = get_auth
+    try:
+        yield
+    finally:
+        unix_connect.get_auth = original
+        for timer in timers:
+            timer.cancel()
+
+
+def _cookie(path: str | None, number: int) -> tuple[bytes, bytes]:
+    """Return the best cookie for a display; one of an earlier host name still opens the local display."""
+    from Xlib import error, xauth
+
+    try:
+        known = xauth.Xauthority(path)
+        return known.get_best_auth(xauth.FamilyLocal, socket.gethostname().encode(), number)
+    except error.XauthError:
+        return b"", b""
+    except error.XNoAuthError:
+        of_display = (b"", str(number).encode())
+        return next(((name, data) for _, _, num, name, data in known.entries if num in of_display), (b"", b""))
+
+
+@contextmanager
+def foreign_errors(display: "Display") -> Iterator[None]:
+    """Turn what python-xlib raises into X11Error."""
+    from Xlib import error
+
+    try:
+        yield
+    except (OSError, error.XError, error.ConnectionClosedError) as failure:
+        raise X11Error("the X display is gone or does not answer") from failure
+    except (TypeError, AttributeError) as failure:
+        if display.display.request_queue is not None:
+            raise
+        # python-xlib stumbles over the members that it sets to None when it is cut off.
+        raise X11Error("the X display is gone or does not answer") from failure
+
+
+async def in_thread(
+    work: Callable[[], T], *, give_up: Callable[[], None], stop: Callable[[], None], timeout_s: float = ANSWER_S
+) -> T:
+    """Run blocking X work. At the deadline `give_up` must make it come back; on cancelling, `stop`.
+
+    Raises:
+        X11Error: the server did not answer in time.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await asyncio.shield(future)
+    except TimeoutError as error:
+        give_up()
+        await _end(future)
+        raise X11Error("the X display does not answer") from error
+    except asyncio.CancelledError:
+        stop()
+        await _end(future)
+        raise
+
+
+async def _end(future: "asyncio.Future[T]") -> None:
+    await asyncio.wait({future}, timeout=ANSWER_S)
+    if future.done():
+        future.exception()
+
+
+def cut(display: "Display") -> None:
+    """Break the connection, so that a thread waiting on it comes back with an error."""
+    connected: socket.socket = display.display.socket
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+def focus_window(display: "Display") -> int:
+    """Return the window that keys go to: 0 for none, `POINTER_ROOT` for the one under the pointer."""
+    focus: Any = display.get_input_focus().focus
+    return int(getattr(focus, "id", focus))
+
+
+def focus_of(display: "Display") -> Focus:
+    """Return window and application that keys go to."""
+    window = focus_window(display)
+    if window <= POINTER_ROOT:
+        return Focus(window, "")
+    return Focus(window, _app(display, window))
+
+
+def _app(display: "Display", window: int) -> str:
+    """Return the class of the window or of the nearest one around it that has a class."""
+    root = display.screen().root.id
+    current: Any = display.create_resource_object("window", window)
+    while current and current.id != root:
+        name = current.get_wm_class()
+        if name:
+            return str(name[1])
+        current = current.query_tree().parent
+    return ""
+
+
+async def open_display(session: Session) -> "Display":
+    """Connect without blocking the loop. Raises X11Error."""
+    return await asyncio.to_thread(connect, session)
+
+
+async def close_display(display: "Display") -> None:
+    """Disconnect without blocking the loop, also from a server that hangs."""
+    with suppress(X11Error):
+        await _ask(display, display.close)
+
+
+async def read_focus(display: "Display") -> Focus:
+    """Return where keys go, without blocking the loop. Raises X11Error."""
+    return await _ask(display, lambda: focus_of(display))
+
+
+async def _ask(display: "Display", work: Callable[[], T]) -> T:
+    def guarded() -> T:
+        with foreign_errors(display):
+            return work()
+
+    return await in_thread(guarded, give_up=lambda: cut(display), stop=lambda: None)

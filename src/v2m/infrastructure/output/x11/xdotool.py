@@ -1,0 +1,62 @@
+"""The `xdotool` tool: the second choice on X11."""
+
+from typing import Final
+
+from v2m.domain.dictation import Certainty, Delivery
+from v2m.domain.ports import Availability, Session
+from v2m.infrastructure._run import find_tool
+from v2m.infrastructure.output._tools import hint, type_with
+from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, no_display, refused
+from v2m.infrastructure.output.x11.display import X11Error, close_display, open_display, read_focus
+
+START_S: Final = 5.0
+DELAY_MS: Final = 12  # its own default
+
+
+class XdotoolOutput:
+    """Keys from a child."""
+
+    name = "xdotool"
+    burst_limit: int | None = None
+
+    async def probe(self, session: Session) -> Availability:
+        """Say whether the tool is there and reaches the focused window; starts nothing."""
+        if session.x11 is None:
+            return NO_X11
+        if find_tool("xdotool") is None:
+            return Availability(usable=False, reason=f"xdotool is not installed: {hint('xdotool')}")
+        try:
+            display = await open_display(session)
+            focus = await read_focus(display)
+        except X11Error as error:
+            return Availability(usable=False, reason=f"No xdotool: {error}.")
+        await close_display(display)
+        if session.wayland is not None and not focus.app:
+            return Availability(usable=False, reason="The focused window is no X11 window.")
+        return Availability(usable=True, reason="xdotool types through XTEST.")
+
+    async def deliver(self, text: str, session: Session) -> Delivery:
+        """Let xdotool type it, comparing the focus before and after."""
+        if session.x11 is None:
+            raise no_display("there is no X11 display")
+        try:
+            display = await open_display(session)
+            before = await read_focus(display)
+        except X11Error as error:
+            raise no_display(str(error)) from error
+        try:
+            if before.window == 0:
+                raise refused("No window has the focus.")
+            argv = ["xdotool", "type", "--clearmodifiers", "--delay", str(DELAY_MS), "--file", "-"]
+            await type_with(argv, text, session, timeout_s=START_S + 5 * DELAY_MS / 1000 * len(text))
+            after = await read_focus(display)
+        except X11Error:
+            return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, "The X display is gone.")
+        finally:
+            await close_display(display)
+        if after != before:
+            return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, FOCUS_MOVED)
+        return Delivery(self.name, Certainty.SENT, len(text), before.app)
+
+    async def aclose(self) -> None:
+        """Nothing stays open."""

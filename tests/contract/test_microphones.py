@@ -1,0 +1,269 @@
+"""Every microphone keeps the promises of `domain.ports.Microphone`."""
+
+import asyncio
+import contextlib
+import os
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support import speech
+from support.pipewire import PipewireSession, pipewire, wait_for, write_wav
+from v2m.domain.errors import CaptureError, CaptureReason
+from v2m.domain.ports import Microphone
+from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
+from v2m.infrastructure._spool_writer import MappedSpool
+from v2m.infrastructure.capture.chain import MicrophoneChain
+from v2m.infrastructure.capture.parec import ParecMicrophone
+from v2m.infrastructure.capture.pipewire import PipewireMicrophone
+from v2m.infrastructure.capture.portaudio import PortaudioMicrophone
+from v2m.infrastructure.capture.wav_file import WavFileMicrophone
+
+pytestmark = pytest.mark.contract
+__all__ = ["pipewire"]
+
+SERVED = {
+    "pipewire": PipewireMicrophone,
+    "pipewire-armed": lambda: PipewireMicrophone(policy="armed"),
+    "portaudio": PortaudioMicrophone,
+    "parec": ParecMicrophone,
+    "chain": lambda: MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()]),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SpoolDirectory]:
+    with SpoolDirectory(tmp_path / "spool", max_recording_s=600, on_degraded=pytest.fail) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clip = next(clip for clip in speech.clips() if clip.kind == "speech" and len(clip.pcm) > 2 * 2 * 16_000)
+    return write_wav(tmp_path_factory.mktemp("speech") / "sentence.wav", clip.pcm)
+
+
+@pytest.fixture(params=[*SERVED, "wav-file"])
+def microphone(request: pytest.FixtureRequest, pipewire: PipewireSession, sentence: Path) -> Microphone:
+    return WavFileMicrophone(sentence) if request.param == "wav-file" else SERVED[request.param]()
+
+
+def recorded(spool: MappedSpool) -> np.ndarray:
+    with SpoolReader(spool.reader_fd()) as reader:
+        return np.array(array("h", bytes(reader.pcm(0, reader.head))), dtype=float)
+
+
+def likeness(heard: np.ndarray, spoken: np.ndarray) -> float:
+    """Return the correlation at the best lag, to a quarter of a sample: two clocks never agree on whole ones."""
+    size = len(heard) + len(spoken)
+    product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(spoken, size))
+    at_lag = 4 * np.fft.irfft(product, 4 * size)[: 4 * len(heard)]
+    best = int(np.argmax(at_lag))
+    part = heard[best // 4 : best // 4 + len(spoken)]
+    return float(at_lag[best] / np.linalg.norm(part) / np.linalg.norm(spoken))
+
+
+async def record_sentence(
+    microphone: Microphone, spool: MappedSpool, session: PipewireSession, wav: Path, source: str = "v2m_mic"
+) -> None:
+    recording = await microphone.open(spool)
+    await recording.first_sample()
+    if isinstance(microphone, WavFileMicrophone):
+        await recording.ended()
+    else:
+        await asyncio.to_thread(session.feed, wav, source)
+        await asyncio.sleep(0.25)  # the longest latency of the back ends: what is on its way arrives
+    await recording.close()
+    await microphone.aclose()
+
+
+def test_what_is_spoken_is_recorded_whole(
+    microphone: Microphone, store: SpoolDirectory, pipewire: PipewireSession, sentence: Path
+) -> None:
+    spool = store.take(1)
+    asyncio.run(record_sentence(microphone, spool, pipewire, sentence))
+    spoken = np.array(array("h", speech.read_wav(sentence)), dtype=float)
+    # The virtual microphone drops cycles on a busy machine: hence likeness, not equality.
+    assert likeness(recorded(spool), spoken) > 0.95
+    spool.close()
+
+
+def test_a_recording_can_be_closed_twice_and_says_what_it_holds(microphone: Microphone, store: SpoolDirectory) -> None:
+    async def scenario() -> None:
+        spool = store.take(1)
+        recording = await microphone.open(spool)
+        await recording.first_sample()
+        report = await recording.close()
+        assert report == await recording.close()
+        head = spool.head
+        assert report.samples == head > 0
+        assert report.backend == recording.backend
+        assert report.source
+        await asyncio.sleep(0.05)
+        assert spool.head == head, "a closed recording still writes"
+        await microphone.aclose()
+        await microphone.aclose()
+        spool.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_microphone_can_be_opened_again_and_after_aclose(microphone: Microphone, store: SpoolDirectory) -> None:
+    async def scenario() -> None:
+        for number in range(3):
+            spool = store.take(number)
+            recording = await microphone.open(spool)
+            await recording.first_sample()
+            await recording.close()
+            assert spool.head
+            spool.close()
+            if number == 1:
+                await microphone.aclose()
+        await microphone.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_open_leaves_the_device_released(
+    microphone: Microphone, store: SpoolDirectory, pipewire: PipewireSession
+) -> None:
+    async def scenario() -> None:
+        spool = store.take(1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                recording = await microphone.open(spool)
+                await recording.close()  # one that opens without waiting is never cancelled
+        await microphone.aclose()
+        spool.close()
+
+    asyncio.run(scenario())
+    wait_for(lambda: not linked(pipewire), "the link to go")
+
+
+def test_cancelled_waits_do_no_harm(microphone: Microphone, store: SpoolDirectory) -> None:
+    async def scenario() -> None:
+        spool = store.take(1)
+        recording = await microphone.open(spool)
+        for wait in (recording.first_sample, recording.ended):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.001):
+                    await wait()
+        await recording.first_sample()
+        head = spool.head
+        while spool.head == head:
+            await asyncio.sleep(0.01)
+        await recording.close()
+        await microphone.aclose()
+        spool.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_list_names_a_default(microphone: Microphone) -> None:
+    async def scenario() -> None:
+        devices = await microphone.devices()
+        assert sum(device.default for device in devices) == 1
+        assert all(device.name and device.description for device in devices)
+        await microphone.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_without_a_sound_server_start_says_so_within_a_second(
+    name: str, store: SpoolDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("XDG_RUNTIME_DIR", "PIPEWIRE_RUNTIME_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/none")
+
+    async def scenario() -> float:
+        microphone = SERVED[name]()
+        spool = store.take(1)
+        started = time.monotonic()
+        with pytest.raises(CaptureError) as failure:
+            await (await microphone.open(spool)).first_sample()
+        elapsed = time.monotonic() - started
+        assert failure.value.reason is CaptureReason.NO_SERVER
+        assert failure.value.hint
+        await microphone.aclose()
+        spool.close()
+        return elapsed
+
+    assert asyncio.run(scenario()) <= 1.0
+
+
+@pytest.mark.parametrize("name", ["pipewire", "portaudio", "parec"])
+def test_a_pinned_microphone_that_is_gone_is_replaced_and_told(
+    name: str, store: SpoolDirectory, pipewire: PipewireSession
+) -> None:
+    kind = {"pipewire": PipewireMicrophone, "portaudio": PortaudioMicrophone, "parec": ParecMicrophone}[name]
+
+    async def scenario() -> None:
+        microphone = kind(device="v2m_lost")
+        spool = store.take(1)
+        recording = await microphone.open(spool)
+        await recording.first_sample()
+        async with asyncio.timeout(5):
+            while not recording.notice:
+                await asyncio.sleep(0.01)
+        assert "v2m_lost" in recording.notice
+        await recording.close()
+        await microphone.aclose()
+        spool.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [PipewireMicrophone, ParecMicrophone])
+def test_a_pinned_microphone_is_heard(
+    kind: type[PipewireMicrophone | ParecMicrophone], store: SpoolDirectory, pipewire: PipewireSession, sentence: Path
+) -> None:
+    spool = store.take(1)
+    asyncio.run(record_sentence(kind(device="v2m_mic2"), spool, pipewire, sentence, "v2m_mic2"))
+    spoken = np.array(array("h", speech.read_wav(sentence)), dtype=float)
+    assert likeness(recorded(spool), spoken) > 0.95
+    spool.close()
+
+
+def test_a_wav_file_of_another_form_is_refused_with_the_cure(tmp_path: Path, store: SpoolDirectory) -> None:
+    wrong = write_wav(tmp_path / "wrong.wav", bytes(100), rate=44_100)
+
+    async def scenario(path: Path) -> None:
+        with pytest.raises(CaptureError) as failure:
+            await WavFileMicrophone(path).open(store.take(1))
+        assert failure.value.hint
+
+    asyncio.run(scenario(wrong))
+    asyncio.run(scenario(tmp_path / "missing.wav"))
+
+
+def test_a_wav_file_can_be_heard_at_once(tmp_path: Path, store: SpoolDirectory) -> None:
+    pcm = os.urandom(2 * 16_000 * 120)  # longer than what is populated ahead
+    path = write_wav(tmp_path / "long.wav", pcm)
+
+    async def scenario() -> None:
+        spool = store.take(1)
+        recording = await WavFileMicrophone(path, realtime=False).open(spool)
+        await recording.ended()
+        report = await recording.close()
+        assert (report.samples, report.overrun, report.gap) == (len(pcm) // 2, 0, False)
+        with SpoolReader(spool.reader_fd()) as reader:
+            assert bytes(reader.pcm(0, reader.head)) == pcm
+        spool.close()
+
+    asyncio.run(scenario())
+
+
+def linked(session: PipewireSession) -> list[str]:
+    """Return what records in the graph: there is nobody but us."""
+    objects = session.dump()
+    return [
+        each["info"]["props"].get("node.name", "")
+        for each in objects
+        if each["type"].endswith(":Node") and each["info"]["props"].get("media.class") == "Stream/Input/Audio"
+    ]

@@ -1,0 +1,201 @@
+"""A real daemon in a private home, and the real programs that talk to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.audio import write_wav
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+TOAK = BIN / "toak"
+
+
+def wait_until(condition, timeout_s=20.0, what="it"):
+    """Return the first true value of `condition()`; fail after the deadline."""
+    end = time.monotonic() + timeout_s
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"timed out waiting for {what}")
+        time.sleep(0.01)
+
+
+class Home:
+    """An empty home with its own runtime directory; `variables` is the whole environment of a process in it."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.runtime = folder / "run"
+        self.state = folder / "state"
+        for path in (self.runtime, self.state, folder / "config"):
+            path.mkdir(mode=0o700, exist_ok=True)
+        self.variables = {
+            "HOME": str(folder),
+            "PATH": f"{BIN}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "XDG_STATE_HOME": str(self.state),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={self.runtime}/bus",
+            "V2M_NOTIFICATIONS__ENABLED": "false",
+            "V2M_AUDIO__WAV_PATH": str(write_wav(folder / "voice.wav")),
+            **variables,
+        }
+
+    @property
+    def socket(self) -> Path:
+        return self.runtime / "v2m" / "v2m.sock"
+
+    @property
+    def spools(self) -> list[Path]:
+        """Audio files of dictations (the spare one for the next is not counted)."""
+        return sorted((self.state / "v2m" / "spool").glob("dictation-*"))
+
+    def run(self, *argv, **kwargs) -> subprocess.CompletedProcess:
+        options = {"capture_output": True, "text": True, "timeout": 60, "env": self.variables}
+        return subprocess.run([str(word) for word in argv], **{**options, **kwargs})
+
+    def v2m(self, *words, **kwargs) -> subprocess.CompletedProcess:
+        """Run the client."""
+        return self.run(BIN / "v2m", *words, **kwargs)
+
+    def toak(self, *words, **kwargs) -> subprocess.CompletedProcess:
+        """Run the trigger."""
+        return self.run(TOAK, *words, **kwargs)
+
+    def ask(self, cmd: str, timeout_s: float = 30.0, **data) -> dict:
+        """Send one raw frame and return the whole envelope."""
+        return ask(self.socket, {"cmd": cmd, "data": data}, timeout_s)
+
+    def state_now(self) -> str:
+        return self.ask("PING")["data"]["state"]
+
+    def wait_state(self, state: str, timeout_s: float = 20.0) -> None:
+        wait_until(lambda: self.state_now() == state, timeout_s, f"state {state}")
+
+    def history(self) -> list[dict]:
+        return self.ask("LIST_HISTORY", limit=1000)["data"]["entries"]
+
+
+def frame(payload: dict) -> bytes:
+    body = json.dumps(payload).encode()
+    return len(body).to_bytes(4, "big") + body
+
+
+def read_frame(peer: socket.socket) -> dict:
+    """Read one frame; EOFError when the connection ends first."""
+    data = b""
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        got = peer.recv(65536 if len(data) >= 4 else 4 - len(data))
+        if not got:
+            raise EOFError(data)
+        data += got
+    return json.loads(data[4:])
+
+
+def connect(path: Path, timeout_s: float = 30.0) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.settimeout(timeout_s)
+    peer.connect(str(path))
+    return peer
+
+
+def ask(path: Path, payload: dict, timeout_s: float = 30.0) -> dict:
+    with connect(path, timeout_s) as peer:
+        peer.sendall(frame(payload))
+        return read_frame(peer)
+
+
+@contextmanager
+def new_home(**variables: str):
+    """An empty home in a short path (socket addresses end at 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="v2m h.") as folder:
+        yield Home(Path(folder), **variables)
+
+
+class Daemon:
+    """A running `toakd`."""
+
+    def __init__(self, home: Home, process: subprocess.Popen) -> None:
+        self.home = home
+        self.process = process
+        self.pid = process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.home.folder / "toakd.log").read_text()
+
+    def worker_pid(self) -> int:
+        """The engine's process: the child that runs v2m.worker."""
+
+        def find():
+            for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+                if b"v2m.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+            return None
+
+        return wait_until(find, what="the worker")
+
+    def kill(self) -> None:
+        """As a crash would end it."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """As systemd and Ctrl-C end it; return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+@contextmanager
+def running_daemon(home: Home, *arguments: str, ready: bool = True, argv=None):
+    """Start the daemon and end it; `ready` waits until it is idle."""
+    command = argv or [sys.executable, "-m", "v2m.main", "--daemon"]
+    with (home.folder / "toakd.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*map(str, command), *arguments], env=home.variables, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
+    daemon = Daemon(home, process)
+    try:
+        wait_until(lambda: home.socket.exists() or process.poll() is not None, what="the socket")
+        if process.poll() is not None:
+            raise AssertionError(f"toakd ended with {process.returncode}: {daemon.log}")
+        if ready:
+            home.wait_state("idle", 60)
+        yield daemon
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def descendants(pid: int) -> list[int]:
+    """Pids of all living descendants."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *descendants(int(child))]
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
