@@ -198,6 +198,14 @@ def test_status_says_where_words_will_go_and_why(server: AnsweringServer) -> Non
         assert words in text
 
 
+def test_status_without_any_way_of_typing_says_what_happens_to_words(server: AnsweringServer) -> None:
+    way = {"name": "clipboard", "usable": False, "reason": "There is no desktop."}
+    server.answers["GET_STATUS"] = good(output=None, outputs=[way])
+    text = v2m(server, "status").out
+    assert "words go to  nowhere now: they are kept (v2m last)" in text
+    assert "- clipboard        There is no desktop." in text
+
+
 def test_devices_and_outputs_are_lines(server: AnsweringServer) -> None:
     device = {"name": "alsa_input.x", "description": "Headset", "default": True, "chosen": True}
     server.answers["LIST_DEVICES"] = good(devices=[device])

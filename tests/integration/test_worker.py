@@ -190,8 +190,8 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path, content):
 
     async def scene():
         async with running("--script=x", engine="scripted") as transcriber:
+            fd = os.open(file, os.O_RDONLY)
             with pytest.raises(EngineError, match="no sound file") as caught:
-                fd = os.open(file, os.O_RDONLY)
                 await transcriber.open(0, fd, TranscribeOptions(file=True)).finish(0)
             assert "WAV and FLAC" in caught.value.hint
             assert transcriber.loads == 1
@@ -290,7 +290,7 @@ def test_memory_stays_flat_over_200_dictations():
 
 
 def test_it_imports_neither_settings_nor_pydantic():
-    code = "import sys, v2m.worker; print(*(name for name in sys.modules if name.startswith(('v2m', 'pydantic', 'numpy'))))"
+    code = "import sys, v2m.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     forbidden = ("pydantic", "numpy", "v2m.core", "v2m.config", "v2m.application")
@@ -329,7 +329,7 @@ def test_a_missing_model_fails_once_and_is_found_when_it_comes_back(tmp_path):
             with pytest.raises(ModelMissingError, match="lacks") as caught:
                 await transcriber.wait_ready()
             assert "transcription.model_dir" in caught.value.hint
-            assert (transcriber.state, transcriber.loads, transcriber.pid) == ("failed", 0, None)
+            assert (transcriber.state, transcriber.loads) == ("failed", 0)
             assert str(folder) in transcriber.detail
             with pytest.raises(ModelMissingError):
                 await transcribe(transcriber, clip.pcm)

@@ -34,7 +34,10 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def home(tree: Path) -> Iterator[Home]:
     with new_home(
-        PYTHONPATH=str(tree / "src"), V2M_TRANSCRIPTION__BACKEND="scripted", V2M_AUDIO__BACKEND="wav", NO_COLOR="1"
+        PYTHONPATH=str(tree / "src"),
+        V2M_TRANSCRIPTION__BACKEND="scripted",
+        V2M_AUDIO__BACKEND="wav",
+        V2M_OUTPUT__METHOD="clipboard",
     ) as home:
         yield home
 

@@ -119,7 +119,8 @@ def _status(data: Data) -> Said:
         ("microphone", _microphone(data.get("microphone") or {})),
         ("engine", _engine(data.get("engine") or {})),
     ]
-    lines += [("" if number else "words go to", way) for number, way in enumerate(_ways(data))]
+    ways = _ways(data) if data.get("output") else ["nowhere now: they are kept (v2m last)", *_ways(data)]
+    lines += [("" if number else "words go to", way) for number, way in enumerate(ways)]
     lines += [("degraded", one_line(f"{what}: {why}")) for what, why in (data.get("degraded") or {}).items()]
     return Said("\n".join(f"{name:12} {text}".rstrip() for name, text in lines if text))
 

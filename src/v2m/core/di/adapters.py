@@ -119,11 +119,11 @@ def _output(name: str) -> TextOutput:
 
             return XtestOutput()
         case "wtype":
-            from v2m.infrastructure.output.wtype import WtypeOutput
+            from v2m.infrastructure.output.wayland.wtype import WtypeOutput
 
             return WtypeOutput()
         case _:
-            from v2m.infrastructure.output.xdotool import XdotoolOutput
+            from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 
             return XdotoolOutput()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,11 +29,9 @@ class ParecMicrophone:
 
     async def open(self, spool: Spool) -> "_ParecRecording":
         """Record into the spool from now on; returns when audio has arrived, after about 30 ms."""
-        try:
+        # The server would quietly take another microphone for one that is not there.
+        if not self._device or any(device.name == self._device for device in await self.devices()):
             return await _record(spool, self._device)
-        except CaptureError as error:
-            if not self._device or error.reason is not CaptureReason.NO_DEVICE:
-                raise
         recording = await _record(spool, "")
         recording.notice = f"The microphone {self._device} is not there: recording from {recording.source}."
         return recording
@@ -55,10 +53,11 @@ class ParecMicrophone:
 class _ParecRecording(Arrival):
     """A child that writes audio into a pipe, which the loop reads."""
 
-    def __init__(self, child: Process, pipe_fd: int, spool: Spool, *, device: str) -> None:
+    def __init__(self, child: Process, pipe_fd: int, complaints_fd: int, spool: Spool, *, device: str) -> None:
         super().__init__(spool, backend=ParecMicrophone.name, source=device or "the default microphone")
         self._child = child
         self._pipe_fd = pipe_fd
+        self._complaints_fd = complaints_fd
         self._odd = b""  # half a sample, until its other half comes
         self._loop.add_reader(pipe_fd, self._on_readable)
 
@@ -74,16 +73,14 @@ class _ParecRecording(Arrival):
                 "The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint="v2m doctor"
             ) from None
         if not self._first.is_set():
-            raise await self._refusal()
+            raise self._refusal()
 
-    async def _refusal(self) -> CaptureError:
-        stderr = self._child.stderr
-        said = (await stderr.read()).decode(errors="replace").strip() if stderr else ""
-        missing = "No such entity" in said
+    def _refusal(self) -> CaptureError:
+        said = os.pread(self._complaints_fd, _READ_BYTES, 0).decode(errors="replace").strip()
         return CaptureError(
             f"parec cannot record: {said.splitlines()[-1] if said else 'it ended at once'}.",
-            reason=CaptureReason.NO_DEVICE if missing else CaptureReason.NO_SERVER,
-            hint="v2m devices" if missing else "systemctl --user start pipewire pipewire-pulse wireplumber",
+            reason=CaptureReason.NO_SERVER,
+            hint="systemctl --user start pipewire pipewire-pulse wireplumber",
         )
 
     async def _release(self) -> None:
@@ -93,7 +90,7 @@ class _ParecRecording(Arrival):
     def _on_readable(self) -> None:
         pcm = self._odd + os.read(self._pipe_fd, _READ_BYTES)
         if len(pcm) == len(self._odd):
-            self._close_pipe()
+            self._loop.remove_reader(self._pipe_fd)
             self._note_end("parec has ended.")
             return
         whole = len(pcm) - len(pcm) % SAMPLE_BYTES
@@ -104,6 +101,7 @@ class _ParecRecording(Arrival):
         if self._pipe_fd >= 0:
             self._loop.remove_reader(self._pipe_fd)
             os.close(self._pipe_fd)
+            os.close(self._complaints_fd)
             self._pipe_fd = -1
 
 
@@ -115,16 +113,19 @@ async def _record(spool: Spool, device: str) -> _ParecRecording:
         *([f"--device={device}"] if device else []),
     ]
     ours, theirs = os.pipe2(os.O_CLOEXEC)
+    # Memory, not a second pipe: a child with pipes of asyncio's is left behind when its start is cancelled.
+    complaints = os.memfd_create("parec", os.MFD_CLOEXEC)
     try:
         child = await asyncio.create_subprocess_exec(
-            *argv, stdin=DEVNULL, stdout=theirs, stderr=PIPE, start_new_session=True
+            *argv, stdin=DEVNULL, stdout=theirs, stderr=complaints, start_new_session=True
         )
     except BaseException:
         os.close(ours)
+        os.close(complaints)
         raise
     finally:
         os.close(theirs)
-    recording = _ParecRecording(child, ours, spool, device=device)
+    recording = _ParecRecording(child, ours, complaints, spool, device=device)
     try:
         await recording.started()
     except BaseException:

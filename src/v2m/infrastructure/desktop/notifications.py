@@ -1,6 +1,7 @@
 """Notifications over D-Bus, as the Desktop Notifications Specification 1.2 describes them."""
 
 import asyncio
+import contextlib
 import html
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ class DesktopNotifier:
     async def aclose(self) -> None:
         """Close the bus connection and end a sound; twice is fine."""
         async with self._turn:
-            self._hang_up()
+            await self._hang_up()
         if self._sounds is not None:
             await self._sounds.aclose()
 
@@ -84,14 +85,14 @@ class DesktopNotifier:
             hints["transient"] = Variant("b", True)  # noqa: FBT003 - D-Bus
             hints["x-canonical-private-synchronous"] = Variant("s", _APP)
         expire_ms = _NEVER if urgent else self._expire_ms
-        arguments = [_APP, self._shown_id, _ICON, title, text, [], hints, expire_ms]
+        arguments = [_APP, self._shown_id, _ICON, _sendable(title), _sendable(text), [], hints, expire_ms]
         answer = await self._ask("Notify", "susssasa{sv}i", arguments)
         return int(answer[0]) if answer else None
 
     async def _connect(self) -> bool:
         if self._bus is not None and self._bus.connected:
             return True
-        self._hang_up()
+        await self._hang_up()
         if self._address is None:
             return False
         try:
@@ -102,8 +103,9 @@ class DesktopNotifier:
             async with asyncio.timeout(CONNECT_S):
                 await bus.connect()
         except _TROUBLE:
-            bus.disconnect()
             return False
+        finally:
+            await asyncio.sleep(0)  # the loop forgets an abandoned descriptor one turn later
         self._bus = bus
         capabilities = await self._ask("GetCapabilities", "", [])
         self._markup = bool(capabilities) and "body-markup" in capabilities[0]
@@ -125,14 +127,20 @@ class DesktopNotifier:
             async with asyncio.timeout(CALL_S):
                 answer = await self._bus.call(message)
         except _TROUBLE:
-            self._hang_up()
+            await self._hang_up()
             return []
-        if answer is None or answer.message_type is MessageType.ERROR:
-            return []
-        return list(answer.body)
+        return [] if answer.message_type is MessageType.ERROR else list(answer.body)
 
-    def _hang_up(self) -> None:
-        if self._bus is not None:
-            self._bus.disconnect()
-            self._bus = None
-            self._shown_id = 0
+    async def _hang_up(self) -> None:
+        bus, self._bus, self._shown_id = self._bus, None, 0
+        if bus is None:
+            return
+        bus.disconnect()
+        with contextlib.suppress(*_TROUBLE):
+            async with asyncio.timeout(CONNECT_S):
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+
+def _sendable(text: str) -> str:
+    """Return text that D-Bus can carry: UTF-8 without NUL."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()

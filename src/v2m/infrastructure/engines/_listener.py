@@ -114,11 +114,12 @@ class Listener:
             if heard.confidence is not None
         ]
         samples = sum(length for length, _ in weights)
+        duration_s = self._position / SAMPLE_RATE_HZ
         return Result(
             self.job,
             join_texts((heard.text, segment.continues) for segment, heard in self._heard),
-            duration_s=self._position / SAMPLE_RATE_HZ,
-            speech_s=self._segmenter.speech_s,
+            duration_s=duration_s,
+            speech_s=min(self._segmenter.speech_s, duration_s),  # the last window may be half empty
             confidence=sum(length * value for length, value in weights) / samples if samples else None,
             vad_ms=self.vad_ms,
             vad_errors=self._vad_errors,

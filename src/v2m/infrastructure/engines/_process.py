@@ -105,7 +105,6 @@ class WorkerProcess:
         utterance = WorkerUtterance(opening, audio_fd, ask=self._ask, forget=self._forget)
         self._jobs[utterance.job] = utterance
         if self._state == "failed":
-            self._change("warming")
             self._wanted.set()
         log.debug("dictation %d is job %d", dictation, utterance.job)
         self._announce(utterance)
@@ -260,7 +259,7 @@ class WorkerProcess:
 
     def _ask(self, utterance: WorkerUtterance, samples: int) -> None:
         """Have a recording finished, by this process or the next."""
-        if self._error is not None:
+        if self._error is not None and (self._state == "unloaded" or not self._wanted.is_set()):
             utterance.fail(self._error)
         elif utterance.deaths >= MAX_DEATHS:  # it was left alone until now
             utterance.deaths = 0

@@ -138,6 +138,9 @@ class InputMethodOutput:
         finally:
             connection.close()
 
+    async def aclose(self) -> None:
+        """Nothing stays open: the user's own input method may need the place."""
+
     async def _deliver(self, text: str, connection: Connection) -> Delivery:
         sent = 0
         try:

@@ -81,12 +81,14 @@ def _cookie(path: str | None, number: int) -> tuple[bytes, bytes]:
 
     try:
         known = xauth.Xauthority(path)
-        return known.get_best_auth(xauth.FamilyLocal, socket.gethostname().encode(), number)
+        name, data = known.get_best_auth(xauth.FamilyLocal, socket.gethostname().encode(), number)
     except error.XauthError:
         return b"", b""
     except error.XNoAuthError:
         of_display = (b"", str(number).encode())
-        return next(((name, data) for _, _, num, name, data in known.entries if num in of_display), (b"", b""))
+        matching = ((name, data) for _, _, num, name, data in known.entries if num in of_display)
+        name, data = next(matching, (b"", b""))
+    return bytes(name), bytes(data)
 
 
 @contextmanager

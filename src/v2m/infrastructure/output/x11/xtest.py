@@ -45,7 +45,7 @@ def keysym(character: str) -> int:
     return point if latin else 0x01000000 | point
 
 
-class _Cancelled(Exception):
+class _CancelledError(Exception):
     """The caller went away between two batches."""
 
 
@@ -84,7 +84,7 @@ class XtestKeyboard:
             self._map(part)
             for start in range(0, len(part), BATCH):
                 if self._stop.is_set():
-                    raise _Cancelled
+                    raise _CancelledError
                 batch = part[start : start + BATCH]
                 sent += len(batch)
                 note_sent(sent)
