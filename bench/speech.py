@@ -8,10 +8,12 @@ import asyncio
 import time
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from bench._rows import Row
-from support.speech import RATE, clips, running, until, wheel_clips, word_error_rate, write_spool
+from support.speech import RATE, clips, running, wheel_clips, word_error_rate, write_spool
 from v2m.domain.ports import TranscribeOptions
+from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.engines._process import WorkerProcess
 
 LENGTHS_S = (2, 5, 10, 15)
@@ -70,18 +72,24 @@ async def at_once(transcriber: WorkerProcess, speech: bytes, seconds: int, round
 
 
 async def while_speaking(transcriber: WorkerProcess, speech: bytes, rounds: int) -> list[Row]:
-    """Key-up → text of utterances of 5 s that the process has followed."""
-    step = 5 * RATE * 2
+    """Key-up → text of utterances of 5 s, recorded in real time; the key goes up wherever the speaker is."""
+    step, block = 5 * RATE * 2, RATE // 50 * 2
     times_ms = []
-    for number in range(3 * rounds):
-        start = number * step // 3 % (len(speech) - step)
-        pcm = speech[start : start + step]
-        utterance = transcriber.open(1, write_spool(None, pcm), OPTIONS)
-        await until(lambda: utterance.speech_until > 3 * RATE)  # noqa: B023 - awaited here
-        await asyncio.sleep(0.2)  # the rest: VAD of two seconds at most, as if it were recorded now
-        began = time.perf_counter()
-        await utterance.finish(len(pcm) // 2)
-        times_ms.append((time.perf_counter() - began) * 1000)
+    with TemporaryDirectory() as folder:
+        store = SpoolDirectory(Path(folder) / "spool", max_recording_s=60, on_degraded=print)
+        store.open()
+        for number in range(2 * rounds):
+            start = number * step // 2 % (len(speech) - step)
+            spool = store.take(number)
+            utterance = transcriber.open(number, spool.reader_fd(), OPTIONS)
+            for at in range(start, start + step, block):
+                spool.append(speech[at : at + block])
+                await asyncio.sleep(0.02)
+            began = time.perf_counter()
+            spool.close()
+            await utterance.finish(step // 2)
+            times_ms.append((time.perf_counter() - began) * 1000)
+        store.close()
     times_ms.sort()
     p95 = times_ms[round(0.95 * (len(times_ms) - 1))]
     return [

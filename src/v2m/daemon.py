@@ -51,6 +51,7 @@ class Daemon:
         self._early: list[tuple[int, Connection]] = []  # keys pressed before the microphone was there
         self._ending = asyncio.Event()
         self._finish = True
+        self._jobs: list[asyncio.Task[None]] = []
         self._max_connections = 64  # until the settings are read; the settings' default is the same
 
     # --- Hub: what a connection asks for ---
@@ -169,26 +170,26 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end)
-        server = await loop.create_unix_server(lambda: Connection(self), sock=self._listener)
-        load = await asyncio.to_thread(_container)
-        async with (
-            server,
-            load.build_container(arguments["set"], config_file=arguments["config"], shut_down=self.end) as container,
-        ):
-            self._max_connections = container.max_connections
-            async with self._group:
-                jobs = [self._group.create_task(job()) for job in container.jobs]
-                self._ready.set_result(container)
-                for byte, connection in self._early:
-                    self._apply(byte, connection)
-                log.info("ready")
-                await self._ending.wait()
+        async with self._group:
+            server = await loop.create_unix_server(lambda: Connection(self), sock=self._listener)
+            root = await asyncio.to_thread(_composition_root)
+            opening = root.build_container(arguments["set"], config_file=arguments["config"], shut_down=self.end)
+            async with server, opening as container:
+                await self._serve(container)
                 server.close()
                 await self._drain(container)
-                for job in jobs:
-                    job.cancel()
                 for connection in list(self._connections):
                     connection.close()
+
+    async def _serve(self, container: Container) -> None:
+        """Apply what was pressed while everything was loaded, then wait for the end."""
+        self._max_connections = container.max_connections
+        self._jobs = [self._group.create_task(job()) for job in container.jobs]
+        self._ready.set_result(container)
+        log.info("ready")
+        for byte, connection in self._early:
+            self._apply(byte, connection)
+        await self._ending.wait()
 
     def end(self, finish: bool = True) -> None:  # noqa: FBT001, FBT002 - also a signal handler
         """Begin to end; what was heard is finished first unless `finish` is false."""
@@ -202,6 +203,8 @@ class Daemon:
                 await container.drain(self._finish)
         except TimeoutError:
             log.warning("ending with dictations on their way; their audio is kept")
+        for job in self._jobs:
+            job.cancel()
 
 
 async def _outcome(work: Any) -> Any:  # noqa: ANN401 - a handler's answer
@@ -217,7 +220,7 @@ async def _close_when(gone: asyncio.Event, subscription: Any) -> None:  # noqa: 
     subscription.close()
 
 
-def _container() -> Any:  # noqa: ANN401 - the module
+def _composition_root() -> Any:  # noqa: ANN401 - the module
     """Import the composition root, in a thread, while the socket already accepts."""
     from v2m.core.di import container
 
@@ -252,15 +255,25 @@ def run(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
+    status = 0
     try:
         path = _socket_path()
         with listening_socket(path) as listener:
             print(f"toakd listens on {path}", flush=True)  # noqa: T201 - the document's promise
             asyncio.run(_serve(listener, options))
-    except V2mError as error:
-        sys.stderr.write(f"toakd: {error}\n" + (f"  → {error.hint}\n" if error.hint else ""))
-        return exit_code(error.code)
-    return 0
+    except* V2mError as problems:
+        status = _explain(problems)
+    return status
+
+
+def _explain(problems: BaseExceptionGroup[V2mError]) -> int:
+    """Write the first problem for the user; return the exit status."""
+    error: BaseException = problems
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, V2mError)
+    sys.stderr.write(f"toakd: {error}\n" + (f"  → {error.hint}\n" if error.hint else ""))
+    return exit_code(error.code)
 
 
 async def _serve(listener: socket.socket, options: dict[str, Any]) -> None:

@@ -69,11 +69,13 @@ def socket_path() -> Path:
     """Return the daemon's socket: `V2M_SOCKET`, else `v2m/v2m.sock` in the runtime directory.
 
     Raises:
-        BadSocketPathError: the path is relative, abstract or longer than a socket address can be.
+        BadSocketPathError: the path is relative, abstract, a folder's, or longer than a socket address can be.
     """
     path = os.environ.get("V2M_SOCKET") or str(runtime_base() / "v2m" / SOCKET_NAME)
     if not path.startswith("/"):
         raise BadSocketPathError(f"The socket's path {path!r} is not absolute.")
+    if path.endswith("/"):
+        raise BadSocketPathError(f"The socket's path {path!r} names a folder.")
     if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
         raise BadSocketPathError(f"The socket's path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {path}")
     return Path(path)
@@ -83,10 +85,12 @@ def get_secure_runtime_dir() -> Path:
     """Return the directory of the socket, made if missing, with mode 0700 and owned by this user.
 
     A symbolic link, a foreign owner or group/world access is refused: whoever controls this
-    directory controls what the hotkey talks to. There is no fall-back to `/tmp`.
+    directory controls what the hotkey talks to. That holds for the directory in `V2M_SOCKET` too, so a
+    socket directly in `/tmp` is refused. There is no fall-back to `/tmp`.
 
     Raises:
-        UnsafeRuntimeDirError: with the reason and the command that cures it.
+        UnsafeRuntimeDirError: with the reason and what cures it.
+        BadSocketPathError: `V2M_SOCKET` is no path of a socket.
     """
     if os.environ.get("V2M_SOCKET"):
         directory = socket_path().parent
@@ -95,7 +99,9 @@ def get_secure_runtime_dir() -> Path:
         _check_base(base)
         directory = base / "v2m"
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        pass  # judged below, whatever it is
     except OSError as error:
         raise UnsafeRuntimeDirError(f"Cannot make {directory}: {error.strerror}.") from error
     _check_owned(directory)
@@ -103,19 +109,28 @@ def get_secure_runtime_dir() -> Path:
 
 
 def _check_base(base: Path) -> None:
+    """Refuse a runtime directory in which others could put something of theirs in our place."""
     if not base.is_absolute():
         raise UnsafeRuntimeDirError(f"XDG_RUNTIME_DIR is not an absolute path: {base}")
-    if not base.is_dir():
-        raise UnsafeRuntimeDirError(
-            f"There is no runtime directory {base}. Log in through a session manager, or set"
-            " XDG_RUNTIME_DIR to a directory of yours with mode 0700."
-        )
+    cure = "Log in through a session manager, or set XDG_RUNTIME_DIR to a directory of yours with mode 0700."
+    try:
+        found = base.stat()
+    except OSError as error:
+        raise UnsafeRuntimeDirError(f"There is no runtime directory {base} ({error.strerror}). {cure}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise UnsafeRuntimeDirError(f"The runtime directory {base} is not a directory. {cure}")
+    if found.st_uid != os.getuid():
+        raise UnsafeRuntimeDirError(f"The runtime directory {base} belongs to uid {found.st_uid}, not to you. {cure}")
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise UnsafeRuntimeDirError(f"Others may write to the runtime directory {base}. {cure}")
 
 
 def _check_owned(directory: Path) -> None:
     """Open without following links and judge what was opened, so that nothing can be swapped in between."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise UnsafeRuntimeDirError(f"{directory} cannot be read: chmod 700 {directory}") from error
     except OSError as error:
         raise UnsafeRuntimeDirError(
             f"{directory} is not a plain directory ({error.strerror}): remove it and start again."
@@ -124,9 +139,12 @@ def _check_owned(directory: Path) -> None:
         found = os.fstat(fd)
     finally:
         os.close(fd)
+    mode = stat.S_IMODE(found.st_mode)
     if found.st_uid != os.getuid():
-        raise UnsafeRuntimeDirError(f"{directory} belongs to uid {found.st_uid}, not to you: remove it.")
-    if stat.S_IMODE(found.st_mode) & 0o077:
         raise UnsafeRuntimeDirError(
-            f"{directory} is open to others (mode {stat.S_IMODE(found.st_mode):04o}): chmod 700 {directory}"
+            f"{directory} belongs to uid {found.st_uid}, not to you: remove it, or put the socket elsewhere."
         )
+    if mode & stat.S_ISVTX:
+        raise UnsafeRuntimeDirError(f"{directory} is shared by all users: put the socket in a directory of yours.")
+    if mode & 0o077:
+        raise UnsafeRuntimeDirError(f"{directory} is open to others (mode {mode:04o}): chmod 700 {directory}")

@@ -5,6 +5,8 @@ server come back.
 """
 
 import asyncio
+import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from Xlib.display import Display
 
 _connecting: Final = threading.Lock()
+X11_DIR: Final = "/tmp/.X11-unix"  # noqa: S108 - where X servers have to put their sockets
 POINTER_ROOT: Final = 1
+_LOCAL_DISPLAY: Final = re.compile(r"(?:unix)?:(\d+)(?:\.\d+)?")
 ANSWER_S: Final = 2.0  # an X server answers within a millisecond; one that needs this long hangs
 
 T = TypeVar("T")
@@ -41,38 +45,60 @@ def connect(session: Session) -> "Display":
     from Xlib import display, error
 
     name = session.x11 or ""
-    # The plain name would make python-xlib try TCP when the socket refuses.
-    local = f"unix/{name}" if name.startswith(":") else name
+    match = _LOCAL_DISPLAY.fullmatch(name)
+    if match is None:
+        raise X11Error(f"{name!r} is no display of this machine")
+    _check_listening(int(match[1]))
     with _connecting, _setup(session.variables.get("XAUTHORITY")):
         try:
-            return display.Display(local)
+            return display.Display(f"unix/:{match[1]}")  # without "unix/" python-xlib would try TCP as well
         except (OSError, error.XError, error.DisplayError, error.ConnectionClosedError) as failure:
             raise X11Error(f"the X display {name} does not let us in") from failure
+
+
+def _check_listening(number: int) -> None:
+    """Raise X11Error when nobody listens; python-xlib would leave a socket open."""
+    path = f"{X11_DIR}/X{number}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(ANSWER_S)
+        try:
+            probe.connect(path if os.path.exists(path) else f"\0{path}")
+        except OSError as failure:
+            raise X11Error(f"nobody serves the X display :{number}") from failure
 
 
 @contextmanager
 def _setup(cookie_file: str | None) -> Iterator[None]:
     """Give python-xlib the session's cookie and a deadline while it connects.
 
-    By itself it reads the variable of this process only, and waits for a hung server without end.
+    By itself it reads the variable of this process only, waits for a hung server without end, and
+    leaves its socket open when it is refused.
     """
     from Xlib.support import unix_connect
 
     original = unix_connect.get_auth
-    timers: list[threading.Timer] = []
+    sockets: list[socket.socket] = []
 
     def get_auth(connected: socket.socket, _name: str, _protocol: str, _host: str, number: int) -> tuple[bytes, bytes]:
-        timers.append(threading.Timer(ANSWER_S, connected.shutdown, [socket.SHUT_RDWR]))
-        timers[0].start()
+        sockets.append(connected)
+        deadline.start()
         return _cookie(cookie_file, number)
 
+    def give_up() -> None:
+        for connected in sockets:
+            connected.shutdown(socket.SHUT_RDWR)
+
+    deadline = threading.Timer(ANSWER_S, give_up)
     unix_connect.get_auth = get_auth
     try:
         yield
+    except X11Error:
+        for connected in sockets:
+            connected.close()
+        raise
     finally:
         unix_connect.get_auth = original
-        for timer in timers:
-            timer.cancel()
+        deadline.cancel()
 
 
 def _cookie(path: str | None, number: int) -> tuple[bytes, bytes]:
