@@ -101,6 +101,7 @@ struct v2m_status {
     uint32_t node_id;
     int32_t scheduler;    /* SCHED_OTHER, SCHED_FIFO, SCHED_RR of the data thread; -1 before the first block */
     int32_t thread_id;    /* of the data thread, 0 before the first block */
+    int32_t is_monitor;   /* without a microphone the session manager links what the loudspeakers play */
     uint64_t blocks;
     uint64_t faults;      /* page faults of the data thread inside the copy, after the first block */
     uint64_t empty;       /* buffers without audio in them */
@@ -117,7 +118,7 @@ struct v2m_device {
 
 struct node {
     uint32_t id;
-    bool is_source;
+    bool is_source, is_sink;
     char name[TEXT_BYTES];
     char description[TEXT_BYTES];
 };
@@ -281,6 +282,7 @@ static void survey_node(struct survey *s, uint32_t id, const struct spa_dict *pr
     struct node *n = &s->nodes[s->node_count++];
     n->id = id;
     n->is_source = !strcmp(class, "Audio/Source") || !strcmp(class, "Audio/Source/Virtual");
+    n->is_sink = !strncmp(class, "Audio/Sink", strlen("Audio/Sink"));
     copy_text(n->name, name);
     copy_text(n->description, description ? description : name);
 }
@@ -379,6 +381,7 @@ static void note_source(struct survey *s, void *data)
         if (s->nodes[i].id != s->linked_node) continue;
         copy_text(c->status.source_name, s->nodes[i].name);
         copy_text(c->status.source, s->nodes[i].description);
+        c->status.is_monitor = s->nodes[i].is_sink;
     }
     wake(c);
 }

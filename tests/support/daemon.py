@@ -95,13 +95,18 @@ def frame(payload: dict) -> bytes:
 
 def read_frame(peer: socket.socket) -> dict:
     """Read one frame; EOFError when the connection ends first."""
+    length = int.from_bytes(_read_exactly(peer, 4), "big")
+    return json.loads(_read_exactly(peer, length))
+
+
+def _read_exactly(peer: socket.socket, wanted: int) -> bytes:
     data = b""
-    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
-        got = peer.recv(65536 if len(data) >= 4 else 4 - len(data))
+    while len(data) < wanted:
+        got = peer.recv(wanted - len(data))
         if not got:
             raise EOFError(data)
         data += got
-    return json.loads(data[4:])
+    return data
 
 
 def connect(path: Path, timeout_s: float = 30.0) -> socket.socket:

@@ -1,10 +1,9 @@
-"""Where recordings are kept: makes spools ahead of time, reads them, finds what a crash left.
+"""Where recordings are kept: makes spools ahead of time, keeps the open one growing, finds what a crash left.
 
-The spool that is being written is `_spool_writer.MappedSpool`.
+The spool that is being written is `_spool_writer.MappedSpool`; `SpoolReader` is how the worker reads one.
 """
 
 import contextlib
-import mmap
 import os
 import stat
 import struct
@@ -15,18 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from v2m.domain.audio import (
-    OFFSET_DICTATION,
-    OFFSET_HEAD,
-    OFFSET_MAGIC,
-    OFFSET_STARTED_WALL_NS,
-    SAMPLE_BYTES,
-    SAMPLE_RATE_HZ,
-    SPOOL_HEADER_BYTES,
-    SPOOL_MAGIC,
-    SPOOL_VERSION,
-)
+from v2m.domain.audio import OFFSET_STARTED_WALL_NS, SAMPLE_RATE_HZ
 from v2m.domain.errors import StorageError
+from v2m.infrastructure._spool_reader import SpoolReader, checked_size
 from v2m.infrastructure._spool_writer import MappedSpool, sync
 
 _RECORDING: Final = "dictation-{}.spool"  # nanoseconds since 1970
@@ -35,55 +25,6 @@ _SPOOLS: Final = "*.spool"
 _START_QUIET_S: Final = 0.25  # mapping and page work would delay the microphone's own start by milliseconds
 _SYNC_PERIOD_S: Final = 1.0  # what a power cut may cost
 _SPARE_TIME_S: Final = 30  # beyond the longest recording, so that its own limit is met first
-_IDENTITY: Final = struct.Struct("=8sII")
-
-
-class SpoolReader:
-    """A spool mapped read-only; the writer may still be appending to it."""
-
-    def __init__(self, fd: int) -> None:
-        """Take over the descriptor. Raises StorageError when it is not a spool."""
-        try:
-            self._size = _checked_size(fd)
-            self._map = mmap.mmap(fd, self._size, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise StorageError(f"The recording cannot be read: {error}.", hint="v2m history") from error
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
-        # A native cast loads a whole word at once: never half of an old and half of a new head.
-        self._words = self._bytes[:SPOOL_HEADER_BYTES].cast("Q")
-
-    @property
-    def head(self) -> int:
-        """Samples that may be read; grows while the recording goes on."""
-        return min(self._words[OFFSET_HEAD // 8], (self._size - SPOOL_HEADER_BYTES) // SAMPLE_BYTES)
-
-    @property
-    def dictation(self) -> int:
-        """Whose recording it is."""
-        return self._words[OFFSET_DICTATION // 8]
-
-    def pcm(self, start: int, end: int) -> memoryview:
-        """Return samples `start` to `end` as S16LE bytes, uncopied and never past the head."""
-        end = max(0, min(end, self.head))
-        start = max(0, min(start, end))
-        return self._bytes[SPOOL_HEADER_BYTES + start * SAMPLE_BYTES : SPOOL_HEADER_BYTES + end * SAMPLE_BYTES]
-
-    def close(self) -> None:
-        """Unmap; memory that a view still shows stays until the view goes. Twice is fine."""
-        self._words.release()
-        self._bytes.release()
-        with contextlib.suppress(BufferError):
-            self._map.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class SpoolDirectory:
@@ -150,7 +91,7 @@ class SpoolDirectory:
                 f"The audio {path.name} is not there any more: {error.strerror}.", hint="v2m history"
             ) from error
         try:
-            _checked_size(fd)
+            checked_size(fd)
         except (OSError, ValueError) as error:
             os.close(fd)
             raise StorageError(f"{path.name} is not a recording: {error}.", hint="v2m history") from error
@@ -253,7 +194,8 @@ class SpoolDirectory:
 
     def _serve(self) -> None:
         """Do what is due, the lock released meanwhile."""
-        recording, wants_spare = list(self._open), self._spare is None and not self._stopping
+        recording, short = list(self._open), any(self._open.values())
+        wants_spare = self._spare is None and not (short or self._stopping)
         self._wake.release()
         try:
             self._finish()
@@ -274,8 +216,19 @@ class SpoolDirectory:
             with self._wake:
                 self._spare = spare
 
+    def _give_up_spare(self) -> bool:
+        """Free the room that the spare takes; tell whether there was one."""
+        with self._wake:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.delete()
+            self._finish()
+        return spare is not None
+
     def _maintain(self, spool: MappedSpool) -> None:
         refused = spool.maintain()
+        if refused is not None and self._give_up_spare():
+            refused = spool.maintain()
         with self._wake:
             told = self._open.get(spool)
             if told is not None:
@@ -287,14 +240,4 @@ class SpoolDirectory:
             )
 
 
-def _checked_size(fd: int) -> int:
-    """Return the size of the spool behind a descriptor. Raises OSError, ValueError (not a spool)."""
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_size < SPOOL_HEADER_BYTES:
-        raise ValueError("it is no file with a header")
-    magic, version, rate_hz = _IDENTITY.unpack(os.pread(fd, _IDENTITY.size, OFFSET_MAGIC))
-    if magic != SPOOL_MAGIC:
-        raise ValueError("it was not made by v2m")
-    if (version, rate_hz) != (SPOOL_VERSION, SAMPLE_RATE_HZ):
-        raise ValueError(f"its format {version} at {rate_hz} Hz is not known")
-    return found.st_size
+__all__ = ["SpoolDirectory", "SpoolReader"]

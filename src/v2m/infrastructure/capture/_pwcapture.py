@@ -31,6 +31,7 @@ class Status(ctypes.Structure):
         ("node_id", c_uint32),
         ("scheduler", c_int32),
         ("thread_id", c_int32),
+        ("is_monitor", c_int32),
         ("blocks", c_uint64),
         ("faults", c_uint64),
         ("empty", c_uint64),

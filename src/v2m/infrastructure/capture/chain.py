@@ -107,6 +107,7 @@ class _ChainRecording:
         self._spool = spool
         self._climbing = asyncio.Lock()
         self._gap = False
+        self._unplugged = False  # no other back end can help
         self._lost: str | None = None
         self._report: CaptureReport | None = None
 
@@ -201,6 +202,8 @@ class _ChainRecording:
         while True:
             for index in range(self._index, len(self._microphones)):
                 yield index  # a new stream
+                if self._unplugged:
+                    break
                 await self._microphones[index].aclose()
                 yield index  # a new connection
             self._index = 0
@@ -208,15 +211,20 @@ class _ChainRecording:
             backoff_s *= 2
 
     async def _try(self, index: int) -> bool:
-        head = self._spool.head
-        with contextlib.suppress(TimeoutError, V2mError):
+        head, self._unplugged = self._spool.head, False
+        try:
             async with asyncio.timeout(_RUNG_S):
                 self._recording = self._last = await self._microphones[index].open(self._spool)
                 if not self._is_closed():
                     await self._advance(head)
+                    await self._recording.first_sample()
                     self._index = index
                     self._chain.remember(index)
                     return True
+        except TimeoutError:
+            pass
+        except CaptureError as error:
+            self._unplugged = error.reason is CaptureReason.NO_DEVICE
         await self._drop()
         return False
 

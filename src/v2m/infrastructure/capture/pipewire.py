@@ -24,6 +24,7 @@ _DRAIN_S: Final = 0.008  # for the block in flight: a graph quantum of 256/48000
 _FIRST_SAMPLE_S: Final = 0.5
 _SURVEY_S: Final = 0.2
 _PAUSED_S: Final = 0.3  # a change of the default microphone pauses for 5 ms, a dead session manager for ever
+_NO_MICROPHONE: Final = "There is no microphone."
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_LAST_S: Final = 30.0
 
@@ -179,14 +180,17 @@ class _PipewireRecording:
         return self._connection.status()
 
     async def first_sample(self) -> None:
-        """Return once audio has arrived; says after 0.5 s why it has not."""
+        """Return once audio of a microphone has arrived; says after 0.5 s why it has not."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_SAMPLE_S):
-                while not self._spool.first_sample_ns:
+                while not (self._spool.first_sample_ns and self.source):
                     self._changed.clear()
-                    if fault := self._fault():
+                    fault = self._fault()
+                    if fault and not self._hears_loudspeakers():
                         raise CaptureError(fault, reason=CaptureReason.LOST, hint="v2m devices")
                     await self._changed.wait()
+        if self._hears_loudspeakers():
+            raise CaptureError(_NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
         if not self._spool.first_sample_ns:
             raise await self._silence()
 
@@ -227,14 +231,18 @@ class _PipewireRecording:
             return "PipeWire has gone away."
         if status.stream_state == STREAM_ERROR:
             return f"PipeWire cannot record: {bytes(status.error).decode(errors='replace')}."
-        if self._streamed and status.stream_state == STREAM_UNCONNECTED:
-            return "The microphone was disconnected."
+        if self._hears_loudspeakers() or (self._streamed and status.stream_state == STREAM_UNCONNECTED):
+            return "The microphone was unplugged."
         return None
+
+    def _hears_loudspeakers(self) -> bool:
+        """Without a microphone the session manager links what the loudspeakers play: only on request."""
+        return bool(self._status.is_monitor) and not self._device
 
     async def _silence(self) -> CaptureError:
         devices = await asyncio.to_thread(self._connection.devices, _SURVEY_S)
         if not devices:
-            return CaptureError("There is no microphone.", reason=CaptureReason.NO_DEVICE, hint="v2m devices")
+            return CaptureError(_NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
         return CaptureError(
             "The microphone sends nothing.", reason=CaptureReason.SILENT, hint="systemctl --user restart wireplumber"
         )

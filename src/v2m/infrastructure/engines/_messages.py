@@ -5,10 +5,13 @@ of the daemon's, so that the same dictation can be decoded twice. Text is in a `
 """
 
 import json
+import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, get_args
+
+from v2m.domain.transcript import Transcript
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -81,6 +84,19 @@ class Result:
     decode_ms: float
     segments: int
 
+    def transcript(self, engine: str) -> Transcript:
+        """Return it as the application knows it."""
+        return Transcript(
+            self.text,
+            engine,
+            duration_s=self.duration_s,
+            speech_s=self.speech_s,
+            confidence=self.confidence,
+            vad_ms=self.vad_ms,
+            decode_ms=self.decode_ms,
+            segments=self.segments,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Error:
@@ -99,6 +115,20 @@ def pack(message: Message) -> bytes:
     """Return the bytes of a message."""
     body = json.dumps([type(message).__name__, asdict(message)], ensure_ascii=False).encode("utf-8", "replace")
     return _LENGTH.pack(len(body)) + body
+
+
+def send_now(connection: socket.socket, message: Message, descriptors: Sequence[int]) -> bool:
+    """Send without waiting; False when the other end has not read the last thousand messages.
+
+    One that is gone is not told here: whoever reads from it sees the end.
+    """
+    data = pack(message)
+    try:
+        return socket.send_fds(connection, [data], descriptors) == len(data)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class Unpacker:

@@ -9,25 +9,24 @@ import sys
 import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Final
 
 from v2m.domain.audio import SAMPLE_RATE_HZ
-from v2m.domain.errors import EngineError, ModelMissingError, WorkerDiedError
+from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.ports import EngineCapabilities, TranscribeOptions
-from v2m.domain.transcript import Transcript
 from v2m.infrastructure._run import end_group
 from v2m.infrastructure.engines import _messages as wire
 from v2m.infrastructure.engines._utterance import WorkerUtterance
 
 log = logging.getLogger(__name__)
 
-MAX_DEATHS: Final = 2  # of the process while it works for one recording
 MAX_FAILED_STARTS: Final = 3  # in a row, before it is given up until the next recording
 LOAD_PATIENCE_S: Final = 60.0  # 0.7 s is normal; a cold disk that is busy with a login takes longer
 STEADY_S: Final = 10.0  # a process that lived as long is replaced at once
 MAX_BACKOFF_S: Final = 30.0
 EXPECTED_RATE: Final = 0.1  # seconds of work per second of audio, until it is measured (here: 0.05)
+LOG: Final = "The log of toakd says why."
+RATED_S: Final = 5.0  # a shorter recording says little about that
 
 
 class WorkerProcess:
@@ -112,7 +111,8 @@ class WorkerProcess:
 
     async def aclose(self) -> None:
         """End the process; whoever waits for a text gets an EngineError. Twice is fine."""
-        self._change("unloaded", EngineError("The speech engine was stopped.", hint="v2m daemon start"))
+        if self._state != "unloaded":
+            self._change("unloaded", EngineError("The speech engine was stopped.", hint="Start toakd."))
         for utterance in list(self._jobs.values()):
             await utterance.abandon()
         self._wanted.set()
@@ -132,7 +132,9 @@ class WorkerProcess:
                 lived = self._loads > loads and time.monotonic() - started >= STEADY_S
                 failures = 0 if lived else failures + 1
                 if self._state != "failed" and self._loads == loads and failures >= MAX_FAILED_STARTS:
-                    self._fail(EngineError("The speech process ends while it starts.", hint="v2m daemon logs"))
+                    self._fail(
+                        EngineError("The speech process ends while it starts.", hint="The log of toakd says why.")
+                    )
                 await self._rest(failures)
         finally:
             self._idle.set()
@@ -201,13 +203,14 @@ class WorkerProcess:
     def _rearm(self) -> None:
         """Begin to wait anew for a sign of work."""
         self._disarm()
-        pending = next((one for one in self._jobs.values() if one.waiting), None)
-        if self._socket is None or (self._state == "ready" and pending is None):
+        if self._socket is None:
             return
         patience_s = LOAD_PATIENCE_S
-        if self._state == "ready" and pending is not None:
-            expected_s = self._rate * (pending.samples or 0) / SAMPLE_RATE_HZ
-            patience_s = max(self._patience_s, 3 * expected_s)
+        if self._state == "ready":
+            waiting = [one.samples or 0 for one in self._jobs.values() if one.waiting]
+            if not waiting:
+                return
+            patience_s = max(self._patience_s, 3 * self._rate * waiting[0] / SAMPLE_RATE_HZ)
         self._alarm = asyncio.get_running_loop().call_later(patience_s, self._give_up)
 
     def _give_up(self) -> None:
@@ -224,8 +227,7 @@ class WorkerProcess:
     def _handle(self, message: wire.Message) -> None:
         match message:
             case wire.Ready(fields):
-                languages = tuple(fields["languages"])
-                self._capabilities = EngineCapabilities(**{**fields, "languages": languages})
+                self._capabilities = EngineCapabilities(**{**fields, "languages": tuple(fields["languages"])})
                 self._loads += 1
                 self._change("ready")
             case wire.Failed():
@@ -239,19 +241,18 @@ class WorkerProcess:
                 self._answer(utterance, message)
 
     def _answer(self, utterance: WorkerUtterance, result: wire.Result) -> None:
-        fields = {name: value for name, value in asdict(result).items() if name not in ("job", "vad_errors")}
-        assert self._capabilities is not None
         if result.vad_errors:
             log.warning("The voice detector failed %d times; that was taken for speech.", result.vad_errors)
-        if result.duration_s:
+        if result.duration_s >= RATED_S:
             self._rate = (result.decode_ms + result.vad_ms) / 1000 / result.duration_s
-        utterance.succeed(Transcript(engine=self._capabilities.name, **fields))
+        assert self._capabilities is not None
+        utterance.succeed(result.transcript(self._capabilities.name))
 
     # --- recordings -----------------------------------------------------------------------------------
 
     def _announce(self, utterance: WorkerUtterance) -> None:
         """Tell the present process about a recording, and that it has ended if it has."""
-        if utterance.error is not None or (utterance.deaths >= MAX_DEATHS and not utterance.waiting):
+        if utterance.error is not None or utterance.left_alone:
             return
         self._write(utterance.opening, utterance.audio_fd)
         if utterance.samples is not None:
@@ -261,8 +262,8 @@ class WorkerProcess:
         """Have a recording finished, by this process or the next."""
         if self._error is not None and (self._state == "unloaded" or not self._wanted.is_set()):
             utterance.fail(self._error)
-        elif utterance.deaths >= MAX_DEATHS:  # it was left alone until now
-            utterance.deaths = 0
+        elif utterance.left_alone:
+            utterance.left_alone = False
             self._announce(utterance)
         else:
             self._write(wire.Finish(utterance.job, samples))
@@ -276,26 +277,14 @@ class WorkerProcess:
             self._rearm()
 
     def _write(self, message: wire.Message, *descriptors: int) -> None:
-        if self._socket is None:
-            return
-        data = wire.pack(message)
-        try:
-            if socket.send_fds(self._socket, [data], descriptors) < len(data):
-                self._give_up()
-        except BlockingIOError:  # it has not read the last thousand messages
+        if self._socket is not None and not wire.send_now(self._socket, message, descriptors):
             self._give_up()
-        except OSError:  # it is gone, which `_listen` sees too
-            return
 
     def _blame(self) -> None:
         """Count a death for the recording that was worked on: the oldest that waits, else the oldest."""
-        jobs = list(self._jobs.values())
-        suspect = next((one for one in jobs if one.waiting), jobs[0] if jobs else None)
-        if suspect is None:
-            return
-        suspect.deaths += 1
-        if suspect.deaths >= MAX_DEATHS and suspect.waiting:
-            suspect.fail(WorkerDiedError("The speech process died twice on this recording.", hint="v2m retry --no-vad"))
+        jobs = sorted(self._jobs.values(), key=lambda one: not one.waiting)
+        if jobs:
+            jobs[0].died()
 
     # --- state ----------------------------------------------------------------------------------------
 

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
-from v2m.domain.errors import EngineError
+from v2m.domain.errors import EngineError, WorkerDiedError
 from v2m.domain.transcript import Transcript
 from v2m.infrastructure.engines._messages import Open
+
+MAX_DEATHS: Final = 2  # of the process while it works for one recording
 
 
 class WorkerUtterance:
@@ -26,7 +29,8 @@ class WorkerUtterance:
         self.samples: int | None = None
         self._answer: asyncio.Future[Transcript] | None = None
         self.error: EngineError | None = None  # perhaps before anybody asked
-        self.deaths = 0
+        self.left_alone = False  # after two deaths while it was recorded, until somebody asks for its text
+        self._deaths = 0
         self._ask = ask
         self._forget = forget
 
@@ -51,6 +55,17 @@ class WorkerUtterance:
         """Forget it; a `finish` that waits raises EngineError."""
         self.fail(EngineError("The recording was abandoned."))
         self._forget(self)
+
+    def died(self) -> None:
+        """Count a death of the process while it worked for this recording; the second is the last."""
+        self._deaths += 1
+        if self._deaths < MAX_DEATHS:
+            return
+        self._deaths = 0
+        if self.waiting:
+            self.fail(WorkerDiedError("The speech process died twice on this recording.", hint="v2m retry --no-vad"))
+        else:
+            self.left_alone = True
 
     def fail(self, error: EngineError) -> None:
         """Answer with an error, now or when somebody asks."""

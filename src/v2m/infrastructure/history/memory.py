@@ -79,9 +79,9 @@ class MemoryHistory:
         if grep:
             literal = [row for row in rows if _fold(grep) in _fold(f"{row.raw}\0{row.text}")]
             rows = [row for row in rows if _has_words(row, search_words(grep))] or literal
-        return [
-            row for row in rows if (before is None or row.dictation < before) and (row.text or not with_text)
-        ][:limit]
+        return [row for row in rows if (before is None or row.dictation < before) and (row.text or not with_text)][
+            :limit
+        ]
 
     async def unfinished(self) -> Sequence[HistoryEntry]:
         """Return rows whose phase is not final, oldest first."""

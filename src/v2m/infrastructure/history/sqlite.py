@@ -42,8 +42,7 @@ _FINAL = f"phase IN {_listed(FINAL)}"
 _TROUBLED_AUDIO = f"spool IS NOT NULL AND phase IN {_listed(TROUBLE)}"
 _COUNT_TROUBLED_AUDIO = f"SELECT count(*) FROM dictation WHERE {_TROUBLED_AUDIO}"  # noqa: S608 - constants
 _DONE_AUDIO = (
-    f"spool IS NOT NULL AND (phase IN {_listed(THROWN_AWAY)}"
-    f" OR phase = '{Phase.DELIVERED}' AND moved_ns <= :delivered)"
+    f"spool IS NOT NULL AND (phase IN {_listed(THROWN_AWAY)} OR phase = '{Phase.DELIVERED}' AND moved_ns <= :delivered)"
 )
 _DELETE_OLDEST = (
     "DELETE FROM dictation WHERE id IN (SELECT id FROM dictation"  # noqa: S608 - constants
@@ -55,7 +54,7 @@ class SqliteHistory:
     """`History` in one file of mode 0600.
 
     A damaged file is moved to `NAME.corrupt-TIME` and a clean one begun; `on_damage` is then called, in the
-    history's thread, with a sentence for the user.
+    history's thread, with where it is now.
     A file that cannot be opened (disk full, read-only, newer schema) makes every call a `HistoryError`
     and is tried again with each, so the history comes back by itself. A write that has begun is finished
     even when its caller is cancelled.
@@ -69,7 +68,7 @@ class SqliteHistory:
         keep_audio_s: float,
         keep_trouble_audio_s: float,
         clock_ns: Callable[[], int] = time.time_ns,
-        on_damage: Callable[[str], None] = lambda _: None,
+        on_damage: Callable[[Path], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
@@ -151,9 +150,7 @@ class SqliteHistory:
     async def spools(self) -> set[str]:
         """Return the paths of all kept audio."""
         rows = await self._call(
-            lambda database: database.execute(
-                "SELECT spool FROM dictation WHERE spool IS NOT NULL"
-            ).fetchall()
+            lambda database: database.execute("SELECT spool FROM dictation WHERE spool IS NOT NULL").fetchall()
         )
         return {row[0] for row in rows}
 
@@ -238,7 +235,7 @@ class SqliteHistory:
         # Audio of forgotten rows may still lie in the spool under their ids.
         self._raise_last_id(id_floor(self._clock_ns()))
         database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('dictation', ?)", (self._last_id,))
-        self._on_damage(f"The history was damaged and is kept as {moved}; a clean one has begun.")
+        self._on_damage(moved)
 
     def _close(self) -> None:
         if self._database is not None:
@@ -249,9 +246,7 @@ class SqliteHistory:
         with self._id_lock:
             self._last_id = max(self._last_id, known)
 
-    def _move(
-        self, database: sqlite3.Connection, dictation: int, phase: Phase, changes: Mapping[str, Any]
-    ) -> None:
+    def _move(self, database: sqlite3.Connection, dictation: int, phase: Phase, changes: Mapping[str, Any]) -> None:
         found = database.execute("SELECT phase FROM dictation WHERE id = ?", (dictation,)).fetchone()
         if found is None:
             raise no_such_row(dictation)
@@ -274,10 +269,7 @@ class SqliteHistory:
 
     def _in_users_terms(self, error: Exception) -> HistoryError:
         folder = self._path.parent
-        full = (
-            getattr(error, "errno", None) == ENOSPC
-            or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-        )
+        full = getattr(error, "errno", None) == ENOSPC or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
         return HistoryError(
             f"The history {self._path} cannot be used: {getattr(error, 'strerror', None) or error}.",
             hint=f"df -h {folder}" if full else f"ls -ld {folder}",

@@ -1,6 +1,7 @@
 """Long texts at once: the text goes on the clipboard, the paste key is pressed, the clipboard is put back."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,8 @@ from v2m.infrastructure.output.wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.wayland.virtual_keyboard import CONTROL, SHIFT, VirtualKeyboard
 
 RECEIPT_S: Final = 0.5  # measured: an application takes the text 1.1…1.4 ms after the key
+# foot ignores a paste key while it still feeds the previous paste to its program.
+REPEAT_GAP_S: Final = 0.05
 RESTORE_DELAY_S: Final = 0.2  # browsers read twice
 
 Chord = tuple[int, str]  # modifiers, key
@@ -51,6 +54,7 @@ class _Desk:
     saved: str | None = None  # what the user had there
     saved_secret: bool = False
     restoring: asyncio.TimerHandle | None = None
+    pasted_at: float = 0.0  # CLOCK_MONOTONIC
 
 
 class PasteOutput:
@@ -88,6 +92,7 @@ class PasteOutput:
         except WaylandError as error:
             raise no_display(str(error)) from error
         try:
+            await asyncio.sleep(max(0.0, desk.pasted_at + REPEAT_GAP_S - time.monotonic()))
             await focus.start()
             if focus.nothing_active:
                 raise refused("No window has the focus.")
@@ -98,6 +103,7 @@ class PasteOutput:
             reads, pressed = source.reads, True
             await desk.keyboard.chord(*paste_chord(focus.app))
             taken = await desk.connection.until(lambda: source.reads > reads, RECEIPT_S)
+            desk.pasted_at = time.monotonic()
         except WaylandError as error:
             raise broken(str(error), delivered=None if pressed else 0) from error
         finally:
@@ -105,7 +111,7 @@ class PasteOutput:
         return self._judge(desk, text, focus, taken=taken)
 
     async def aclose(self) -> None:
-        """Give the clipboard back and disconnect; the text of an unsure delivery goes with us."""
+        """Disconnect. What we put on the clipboard, or put back there, goes with us: nobody else has it."""
         desk, self._desk = self._desk, None
         if desk is None:
             return

@@ -5,13 +5,13 @@ server come back.
 """
 
 import asyncio
-import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from v2m.domain.ports import Session
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from Xlib.display import Display
 
 _connecting: Final = threading.Lock()
-X11_DIR: Final = "/tmp/.X11-unix"  # noqa: S108 - where X servers have to put their sockets
+X11_DIR: Final = Path("/tmp/.X11-unix")  # noqa: S108 - where X servers have to put their sockets
 POINTER_ROOT: Final = 1
 _LOCAL_DISPLAY: Final = re.compile(r"(?:unix)?:(\d+)(?:\.\d+)?")
 ANSWER_S: Final = 2.0  # an X server answers within a millisecond; one that needs this long hangs
@@ -58,11 +58,11 @@ def connect(session: Session) -> "Display":
 
 def _check_listening(number: int) -> None:
     """Raise X11Error when nobody listens; python-xlib would leave a socket open."""
-    path = f"{X11_DIR}/X{number}"
+    path = X11_DIR / f"X{number}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(ANSWER_S)
         try:
-            probe.connect(path if os.path.exists(path) else f"\0{path}")
+            probe.connect(str(path) if path.exists() else f"\0{path}")
         except OSError as failure:
             raise X11Error(f"nobody serves the X display :{number}") from failure
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BATCH: Final = 16  # keys per roundtrip; also the most that a wrong window gets
 SETTLE_S: Final = 0.030  # applications fetch the changed keyboard map within this, measured
+# An application looks at the map when it handles its first key after a change. Cleared right after
+# the keys, the map was empty by then and xterm showed nothing.
+CATCH_UP_S: Final = 0.25
 MODIFIER_WAIT_S: Final = 2.0  # how long the user may take to let go of the hotkey
 MODIFIER_POLL_S: Final = 0.020
 _BATCH_ALLOWANCE_S: Final = 0.050
@@ -65,6 +68,7 @@ class XtestKeyboard:
         self._layout: dict[int, tuple[int, bool]] = {}  # keysym → keycode, whether with Shift
         self._spare: list[int] = []
         self._mapped: dict[int, int] = {}  # keysym → spare keycode
+        self._last_key = 0.0
         self._read_layout()
         self._shift = display.keysym_to_keycode(_SHIFT_L)
 
@@ -90,12 +94,14 @@ class XtestKeyboard:
                 note_sent(sent)
                 for character in batch:
                     self._tap(keysym(character))
+                self._last_key = time.monotonic()
                 if not self._same_focus(target.window, target.app):
                     return _Typed(sent, target.app, moved=True)
         return _Typed(sent, target.app, moved=False)
 
     def clear(self) -> None:
-        """Empty the spare keycodes again."""
+        """Empty the spare keycodes again, once the application has had time to handle the last key."""
+        time.sleep(max(0.0, self._last_key + CATCH_UP_S - time.monotonic()) if self._mapped else 0.0)
         for keycode in self._mapped.values():
             self.display.change_keyboard_mapping(keycode, [[0, 0]])
         self._mapped.clear()
