@@ -11,7 +11,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench._rows import Row
-from support.speech import RATE, clips, running, wheel_clips, word_error_rate, write_spool
+from support.speech import RATE, clips, running, transcribe, wheel_clips, word_error_rate
 from v2m.domain.ports import TranscribeOptions
 from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.engines._process import WorkerProcess
@@ -46,7 +46,7 @@ async def accuracy(transcriber: WorkerProcess) -> list[Row]:
     """Word error rate over the set, and clips without speech that gave text."""
     pairs, spurious, noises = [], 0, 0
     for clip in clips():
-        heard = await transcriber.open(1, write_spool(None, clip.pcm), OPTIONS).finish(len(clip.pcm) // 2)
+        heard = await transcribe(transcriber, clip.pcm)
         if clip.kind == "speech":
             pairs.append((clip.text, heard.text))
         elif clip.kind == "nonspeech":
@@ -64,7 +64,7 @@ async def at_once(transcriber: WorkerProcess, speech: bytes, seconds: int, round
     pcm = speech[: seconds * RATE * 2]
     decode_ms, vad_ms = [], []
     for _ in range(rounds):
-        heard = await transcriber.open(1, write_spool(None, pcm), OPTIONS).finish(len(pcm) // 2)
+        heard = await transcribe(transcriber, pcm)
         decode_ms.append(heard.decode_ms)
         vad_ms.append(heard.vad_ms)
     note = f"and {median(vad_ms):.0f} ms for the VAD"

@@ -33,9 +33,8 @@ def idle(home):
     home.wait_state("idle")
     time.sleep(0.2)  # longer than every race rule: the next press is a press of its own
     yield
-    while home.state_now() != "idle":
-        home.ask("ABORT_RECORDING")
-        time.sleep(0.05)
+    home.ask("RESUME_DAEMON")
+    wait_until(lambda: home.ask("ABORT_RECORDING")["data"]["state"] == "idle", what="idle")
 
 
 def press(home, byte: bytes) -> dict:
@@ -287,8 +286,7 @@ def test_pause_finishes_what_was_heard(home):
     time.sleep(0.4)
     home.ask("PAUSE_DAEMON")
     wait_until(lambda: row(home, dictation)["text"], what="the text")
-    assert home.state_now() == "paused"
-    home.ask("RESUME_DAEMON")
+    home.wait_state("paused")
 
 
 def test_again_and_retry(home):

@@ -74,9 +74,9 @@ class Home:
         """Run the trigger."""
         return self.run(TOAK, *words, **kwargs)
 
-    def ask(self, cmd: str, timeout_s: float = 30.0, **data) -> dict:
+    def ask(self, cmd: str, **data) -> dict:
         """Send one raw frame and return the whole envelope."""
-        return ask(self.socket, {"cmd": cmd, "data": data}, timeout_s)
+        return ask(self.socket, {"cmd": cmd, "data": data})
 
     def state_now(self) -> str:
         return self.ask("PING")["data"]["state"]
@@ -114,6 +114,15 @@ def connect(path: Path, timeout_s: float = 30.0) -> socket.socket:
     peer.settimeout(timeout_s)
     peer.connect(str(path))
     return peer
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        connect(path).close()
+    except OSError:
+        return False
+    return True
 
 
 def ask(path: Path, payload: dict, timeout_s: float = 30.0) -> dict:
@@ -174,7 +183,7 @@ def running_daemon(home: Home, *arguments: str, ready: bool = True, argv=None):
         )
     daemon = Daemon(home, process)
     try:
-        wait_until(lambda: home.socket.exists() or process.poll() is not None, what="the socket")
+        wait_until(lambda: listens(home.socket) or process.poll() is not None, what="the socket")
         if process.poll() is not None:
             raise AssertionError(f"toakd ended with {process.returncode}: {daemon.log}")
         if ready:

@@ -67,13 +67,14 @@ class _Desktop:
     script: Path
     folder_name: str
 
-    def __init__(self, **options: str) -> None:
+    def __init__(self, folder: Path | None = None, **options: str) -> None:
+        self._wanted = [str(folder)] if folder else []  # else a fresh one
         self._options = options  # variables of the script
         self.folder = ""
         self.variables: dict[str, str] = {}
 
     def __enter__(self):
-        printed = self._script("start")
+        printed = self._script("start", *self._wanted)
         self.folder = printed.pop(self.folder_name)
         self.variables = self._session(printed)
         return self
@@ -85,6 +86,11 @@ class _Desktop:
         """Open a terminal; it has the focus when this returns."""
         printed = self._script("terminal", self.folder, banner)
         return Sink(Path(printed["V2M_SINK"]), int(printed["V2M_SINK_PID"]))
+
+    @property
+    def server_pid(self) -> int:
+        """The compositor or X server."""
+        return int(Path(self.folder, "pids").read_text().split()[0])
 
     def screenshot(self, path: Path) -> None:
         """Save a picture."""
@@ -119,8 +125,8 @@ class SwayDesktop(_Desktop):
     script = HEADLESS / "sway.sh"
     folder_name = "V2M_SWAY_DIR"
 
-    def __init__(self, *, xwayland: bool = False) -> None:
-        super().__init__(V2M_XWAYLAND="enable" if xwayland else "disable")
+    def __init__(self, folder: Path | None = None, *, xwayland: bool = False) -> None:
+        super().__init__(folder, V2M_XWAYLAND="enable" if xwayland else "disable")
         self.user = ""
 
     def _session(self, printed: dict[str, str]) -> dict[str, str]:

@@ -126,8 +126,13 @@ class PipewireSession:
         self._tool("pw-metadata", "0", "default.configured.audio.source", value, "Spa:String:JSON")
 
     def dump(self) -> list[dict[str, Any]]:
-        """Return the graph as pw-dump tells it."""
-        return list(json.loads(self._tool("pw-dump")))
+        """Return the graph as pw-dump tells it; what changes meanwhile follows as further lists."""
+        text, objects = self._tool("pw-dump").strip(), {}
+        while text:
+            listed, end = json.JSONDecoder().raw_decode(text)
+            objects.update({each["id"]: each for each in listed})
+            text = text[end:].strip()
+        return [each for each in objects.values() if each.get("info")]
 
     def node(self, name: str) -> dict[str, Any] | None:
         """Return a node by its node.name."""

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from v2m.domain import audio
+from v2m.domain.ports import TranscribeOptions
+from v2m.domain.transcript import Transcript
 from v2m.infrastructure.engines._audio_file import MAX_S, AudioFile
 from v2m.infrastructure.engines._process import WorkerProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RATE = audio.SAMPLE_RATE_HZ
+OPTIONS = TranscribeOptions()
 
 
 class Clip(NamedTuple):
@@ -164,6 +167,21 @@ async def running(
             yield transcriber
         finally:
             await transcriber.aclose()
+
+
+async def transcribe(transcriber: WorkerProcess, pcm: bytes, options: TranscribeOptions = OPTIONS) -> Transcript:
+    """Have a recording transcribed that has ended already."""
+    return await transcriber.open(1, write_spool(None, pcm), options).finish(len(pcm) // 2)
+
+
+def heard(*recordings: bytes, arguments: Sequence[str] = (), options: TranscribeOptions = OPTIONS) -> list[Transcript]:
+    """Return the transcripts of recordings, one after the other in one process."""
+
+    async def scene() -> list[Transcript]:
+        async with running(*arguments) as transcriber:
+            return [await transcribe(transcriber, pcm, options) for pcm in recordings]
+
+    return asyncio.run(scene())
 
 
 async def until(condition, timeout_s: float = 30.0) -> None:

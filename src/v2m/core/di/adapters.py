@@ -1,5 +1,7 @@
-"""Which adapter a setting names. One `match` per port, with the import inside each case: only the chosen
-library is loaded, and the type checker still sees all of them.
+"""Which adapter a setting names.
+
+One `match` per port, with the import inside each case: only the chosen library is loaded, and the type
+checker still sees all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from v2m.utils.paths import data_dir, runtime_base, session_bus_address, set_var
 
 # The order in which ways of typing are tried: whole texts first, keys next, children after in-process.
 OUTPUT_ORDER = ("input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool")
+WORKER_PATIENCE_S = 5.0  # a worker that is silent for longer, with work to do, is replaced
 MICROPHONE_ORDER = ("pipewire", "portaudio", "parec")
 
 
@@ -66,9 +69,11 @@ def make_transcriber(settings: Settings, on_change: Callable[[], None]) -> Trans
         arguments += ["--verified", str(settings.paths.state() / "verified-models.json")]
         arguments += ["--model-dir", speech.model_dir] if speech.model_dir else []
     else:
-        arguments += [word for text in speech.script for word in ("--script", text)]
+        arguments += [f"--script={text}" for text in speech.script]
         arguments += ["--script-delay", str(speech.script_delay_s)]
-    return WorkerProcess(engine=engine, arguments=arguments, on_change=on_change)
+    return WorkerProcess(
+        engine=engine, arguments=arguments, on_change=on_change, patience_s=WORKER_PATIENCE_S + speech.script_delay_s
+    )
 
 
 async def open_history(settings: Settings, on_trouble: Callable[[str], None]) -> History:

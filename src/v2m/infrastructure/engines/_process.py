@@ -25,7 +25,6 @@ LOAD_PATIENCE_S: Final = 60.0  # 0.7 s is normal; a cold disk that is busy with 
 STEADY_S: Final = 10.0  # a process that lived as long is replaced at once
 MAX_BACKOFF_S: Final = 30.0
 EXPECTED_RATE: Final = 0.1  # seconds of work per second of audio, until it is measured (here: 0.05)
-LOG: Final = "The log of toakd says why."
 RATED_S: Final = 5.0  # a shorter recording says little about that
 
 
@@ -148,8 +147,6 @@ class WorkerProcess:
                 async with asyncio.timeout(min(MAX_BACKOFF_S, 0.25 * 2**failures)):
                     await self._wanted.wait()
 
-    # --- one process ----------------------------------------------------------------------------------
-
     async def _live(self) -> None:
         """Start a process, give it the open recordings, take its answers until it ends."""
         self._wanted.clear()
@@ -248,8 +245,6 @@ class WorkerProcess:
         assert self._capabilities is not None
         utterance.succeed(result.transcript(self._capabilities.name))
 
-    # --- recordings -----------------------------------------------------------------------------------
-
     def _announce(self, utterance: WorkerUtterance) -> None:
         """Tell the present process about a recording, and that it has ended if it has."""
         if utterance.error is not None or utterance.left_alone:
@@ -285,8 +280,6 @@ class WorkerProcess:
         jobs = sorted(self._jobs.values(), key=lambda one: not one.waiting)
         if jobs:
             jobs[0].died()
-
-    # --- state ----------------------------------------------------------------------------------------
 
     def _fail(self, error: EngineError) -> None:
         """Give up until the next recording; everybody who waits hears why."""

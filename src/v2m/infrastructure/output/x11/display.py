@@ -36,8 +36,9 @@ class X11Error(Exception):
 class Focus:
     """Where keys go."""
 
-    window: int  # 0: nowhere
-    app: str  # WM_CLASS of the application, empty when it is no application's window
+    window: int  # 0: nowhere; `POINTER_ROOT`: the window under the pointer
+    client: int = 0  # the application's window around it
+    app: str = ""  # its class, empty when it is no application's window
 
 
 def connect(session: Session) -> "Display":
@@ -169,7 +170,7 @@ def cut(display: "Display") -> None:
 
 
 def focus_window(display: "Display") -> int:
-    """Return the window that keys go to: 0 for none, `POINTER_ROOT` for the one under the pointer."""
+    """Return the window that keys go to, as in `Focus`; one roundtrip."""
     focus: Any = display.get_input_focus().focus
     return int(getattr(focus, "id", focus))
 
@@ -178,20 +179,15 @@ def focus_of(display: "Display") -> Focus:
     """Return window and application that keys go to."""
     window = focus_window(display)
     if window <= POINTER_ROOT:
-        return Focus(window, "")
-    return Focus(window, _app(display, window))
-
-
-def _app(display: "Display", window: int) -> str:
-    """Return the class of the window or of the nearest one around it that has a class."""
+        return Focus(window)
     root = display.screen().root.id
-    current: Any = display.create_resource_object("window", window)
-    while current and current.id != root:
-        name = current.get_wm_class()
+    around: Any = display.create_resource_object("window", window)
+    while around and around.id != root:
+        name = around.get_wm_class()
         if name:
-            return str(name[1])
-        current = current.query_tree().parent
-    return ""
+            return Focus(window, around.id, str(name[1]))
+        around = around.query_tree().parent
+    return Focus(window)
 
 
 async def open_display(session: Session) -> "Display":

@@ -58,7 +58,7 @@ class XdotoolOutput:
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, "The X display is gone.")
         finally:
             await close_display(display)
-        if after != before:
+        if (after.client or after.window) != (before.client or before.window):
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, FOCUS_MOVED)
         return Delivery(self.name, Certainty.SENT, len(text), before.app)
 

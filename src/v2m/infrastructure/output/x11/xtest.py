@@ -12,7 +12,7 @@ from v2m.domain.ports import Availability, Session
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, broken, no_display, refused
 from v2m.infrastructure.output.x11.display import (
     ANSWER_S,
-    POINTER_ROOT,
+    Focus,
     X11Error,
     connect,
     cut,
@@ -95,7 +95,7 @@ class XtestKeyboard:
                 for character in batch:
                     self._tap(keysym(character))
                 self._last_key = time.monotonic()
-                if not self._same_focus(target.window, target.app):
+                if not self._still_in(target):
                     return _Typed(sent, target.app, moved=True)
         return _Typed(sent, target.app, moved=False)
 
@@ -164,10 +164,10 @@ class XtestKeyboard:
         for kind, code in keys:
             xtest.fake_input(self.display, kind, code)
 
-    def _same_focus(self, window: int, app: str) -> bool:
-        """Tell whether keys still go there; the question is the roundtrip of the batch."""
+    def _still_in(self, target: Focus) -> bool:
+        """Tell whether keys still go there, or to another part of that window; ends the batch's roundtrip."""
         now = focus_window(self.display)
-        return now == window or (now > POINTER_ROOT and bool(app) and focus_of(self.display).app == app)
+        return now == target.window or (target.client != 0 and focus_of(self.display).client == target.client)
 
     def _wait_for_modifiers(self) -> None:
         """Wait until the user holds no modifier; X11 has one state for all keyboards, so release the rest."""

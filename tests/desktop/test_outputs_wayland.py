@@ -1,0 +1,294 @@
+"""Typing into a real Wayland compositor when something is in the way."""
+
+import asyncio
+import os
+import pwd
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.daemon import wait_until
+from support.desktop import SwayDesktop
+from v2m.domain.dictation import Certainty
+from v2m.domain.errors import OutputError, OutputReason
+from v2m.domain.ports import Session
+from v2m.infrastructure.output.clipboard import ClipboardOutput
+from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
+from v2m.infrastructure.output.wayland.paste import RESTORE_DELAY_S, PasteOutput
+from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
+from v2m.infrastructure.output.wayland.wtype import WtypeOutput
+from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
+from v2m.infrastructure.output.x11.xtest import XtestOutput
+
+pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]
+
+HAN = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+LEFT_CTRL, CTRL = 29, 4
+LEFT_SUPER, SUPER = 125, 64
+
+
+@pytest.fixture(scope="module")
+def sway():
+    with SwayDesktop() as desk:
+        yield desk, desk.terminal()
+
+
+@pytest.fixture
+def terminal(sway):
+    sway[1].clear()
+    return sway[1]
+
+
+@pytest.fixture
+def session(sway):
+    return Session(sway[0].variables)
+
+
+def _run(output, *steps):
+    """Run each step (a coroutine function of the output) and release the output."""
+
+    async def scenario():
+        try:
+            return [await step(output) for step in steps]
+        finally:
+            await output.aclose()
+
+    return asyncio.run(scenario())
+
+
+def _deliver(text, session):
+    return lambda output: output.deliver(text, session)
+
+
+# --- what a keyboard has to survive -----------------------------------------------------------------
+
+
+def test_more_characters_than_a_keymap_carries_are_typed_exactly(terminal, session):
+    (delivery,) = _run(VirtualKeyboardOutput(), _deliver(HAN, session))
+    assert terminal.wait_text(HAN)
+    assert delivery.certainty is Certainty.SENT
+
+
+def test_a_text_beyond_the_burst_limit_is_typed_slowly_and_exactly(terminal, session):
+    text = "A rather long text. " * 25
+    started = time.monotonic()
+    _run(VirtualKeyboardOutput(), _deliver(text, session))
+    assert terminal.wait_text(text)
+    assert time.monotonic() - started >= len(text) / 200 * 0.9
+
+
+@pytest.mark.parametrize(("key", "mask"), [(LEFT_CTRL, CTRL), (LEFT_SUPER, SUPER)], ids=["Ctrl", "Super"])
+@pytest.mark.parametrize(
+    "output_class", [InputMethodOutput, VirtualKeyboardOutput, WtypeOutput], ids=lambda output: output.name
+)
+def test_a_modifier_held_on_the_real_keyboard_does_no_harm(sway, terminal, session, output_class, key, mask):
+    sway[0].press(key, mask)
+    try:
+        _run(output_class(), _deliver("Please type this.", session))
+        assert terminal.wait_text("Please type this.")
+    finally:
+        sway[0].release(key)
+
+
+def test_a_window_that_hangs_is_not_lost_by_keys_and_gets_them_later(terminal, session):
+    text = ("0123456789" * 40)[:400]
+    terminal.stop()
+    try:
+        _run(VirtualKeyboardOutput(), _deliver(text, session))
+    finally:
+        terminal.resume()
+    assert terminal.wait_text(text)
+
+
+def test_a_window_that_hangs_is_not_lost_by_a_long_text_and_the_delivery_is_uncertain(terminal, session):
+    text = "0123456789" * 500
+
+    async def hang_then_go_on(output):
+        terminal.stop()
+        try:
+            delivery = await output.deliver(text, session)
+        finally:
+            terminal.resume()
+        await asyncio.to_thread(terminal.wait_text, text)
+        return delivery
+
+    (delivery,) = _run(PasteOutput(), hang_then_go_on)
+    assert delivery.certainty is Certainty.UNCERTAIN
+    assert "clipboard" in delivery.detail
+
+
+# --- compositors that go, come, hang or lack things ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "output_class", [InputMethodOutput, VirtualKeyboardOutput, PasteOutput], ids=lambda output: output.name
+)
+def test_a_compositor_that_was_restarted_at_the_same_place_is_typed_into(output_class):
+    folder = Path(tempfile.mkdtemp(prefix="v2m-", dir="/tmp"))
+
+    async def twice():
+        output = output_class()
+        try:
+            for text in ("before", "after"):
+                with SwayDesktop(folder) as desk:
+                    sink = desk.terminal()
+                    await output.deliver(text, Session(desk.variables))
+                    await asyncio.to_thread(sink.wait_text, text)
+        finally:
+            await output.aclose()
+
+    asyncio.run(twice())
+
+
+def test_a_compositor_that_hangs_is_given_up_and_nothing_was_typed(terminal, session, sway):
+    async def hang(output):
+        await output.deliver("works ", session)
+        os.kill(sway[0].server_pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(OutputError) as caught:
+                await output.deliver("hangs", session)
+        finally:
+            os.kill(sway[0].server_pid, signal.SIGCONT)
+        return caught.value
+
+    (error,) = _run(VirtualKeyboardOutput(), hang)
+    assert (error.reason, error.delivered) == (OutputReason.NO_DISPLAY, 0)
+    assert terminal.wait_text("works ")
+
+
+@contextmanager
+def _cage(desk):
+    """A compositor that lets nobody type: cage. It refuses root as sway does, so it runs as the desktop's user."""
+    user = pwd.getpwnam(desk.user)
+    groups = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups"]
+    as_user = ["setpriv", *groups] if os.getuid() == 0 else []
+    environment = {
+        "XDG_RUNTIME_DIR": desk.folder,
+        "PATH": os.environ["PATH"],
+        "WLR_BACKENDS": "headless",
+        "WLR_LIBINPUT_NO_DEVICES": "1",
+        "WLR_RENDERER": "pixman",
+    }
+    before = _wayland_sockets(desk)
+    cage = subprocess.Popen([*as_user, "cage", "--", "sleep", "120"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield wait_until(lambda: _wayland_sockets(desk) - before, what="cage").pop()
+    finally:
+        cage.terminate()
+        cage.wait(10)
+
+
+def _wayland_sockets(desk):
+    return {str(path) for path in Path(desk.folder).glob("wayland-*") if path.is_socket()}
+
+
+def test_where_a_compositor_lets_nobody_type_every_output_says_so(sway):
+    async def probe(path):
+        session = Session({"WAYLAND_DISPLAY": path})
+        outputs = [InputMethodOutput(), VirtualKeyboardOutput(), WtypeOutput(), PasteOutput()]
+        found = [await output.probe(session) for output in outputs]
+        for output in outputs:
+            await output.aclose()
+        return found
+
+    with _cage(sway[0]) as path:
+        found = asyncio.run(probe(path))
+    assert not any(answer.usable for answer in found)
+    assert all("compositor" in answer.reason for answer in found)
+
+
+def test_under_wayland_x11_typing_is_not_offered_for_a_window_that_is_none_of_x11():
+    async def probe(session):
+        outputs = [XtestOutput(), XdotoolOutput()]
+        found = [await output.probe(session) for output in outputs]
+        for output in outputs:
+            await output.aclose()
+        return found
+
+    with SwayDesktop(xwayland=True) as desk:
+        desk.terminal()
+        session = Session(desk.variables)
+        found = asyncio.run(probe(session))
+    assert session.x11
+    assert not any(answer.usable for answer in found)
+
+
+# --- the clipboard ----------------------------------------------------------------------------------
+
+
+def _clipboard(desk, *options):
+    return desk.run("wl-paste", "--no-newline", *options)
+
+
+def test_the_clipboard_holds_the_text_and_nothing_is_typed(sway, terminal, session):
+    async def look(_output):
+        return await asyncio.to_thread(_clipboard, sway[0])
+
+    delivery, shown = _run(ClipboardOutput(), _deliver("é 你好 😀\n" * 3000, session), look)
+    assert shown == "é 你好 😀\n" * 3000
+    assert (delivery.certainty, delivery.characters) == (Certainty.HELD, 0)
+    assert delivery.detail == "The text is on the clipboard."
+    assert terminal.text() == ""
+
+
+def test_pasting_gives_the_clipboard_back(sway, terminal, session):
+    user = ClipboardOutput()
+
+    async def look(_output):
+        await asyncio.sleep(RESTORE_DELAY_S + 0.1)  # the delay is what is tested
+        return await asyncio.to_thread(_clipboard, sway[0])
+
+    async def copy(_output):
+        await user.deliver("the user's own", session)
+
+    async def end(_output):
+        await user.aclose()
+
+    *_, shown, _ = _run(PasteOutput(), copy, _deliver("one ", session), _deliver("two", session), look, end)
+    assert shown == "the user's own"
+    assert terminal.wait_text("one two")
+
+
+def test_what_the_user_copies_right_after_pasting_stays(sway, terminal, session):
+    user = ClipboardOutput()
+
+    async def copy(text):
+        await user.deliver(text, session)
+
+    async def look(_output):
+        await asyncio.sleep(RESTORE_DELAY_S + 0.1)  # the delay is what is tested
+        return await asyncio.to_thread(_clipboard, sway[0])
+
+    steps = [lambda _: copy("old"), _deliver("pasted", session), lambda _: copy("new"), look, lambda _: user.aclose()]
+    *_, shown, _ = _run(PasteOutput(), *steps)
+    assert shown == "new"
+
+
+def test_a_picture_on_the_clipboard_is_not_sacrificed(sway, terminal, session):
+    sway[0].run("bash", "-c", "wl-copy --type image/png >/dev/null 2>&1", stdin=b"\x89PNG")
+    with pytest.raises(OutputError, match="not text") as caught:
+        _run(PasteOutput(), _deliver("hello", session))
+    assert (caught.value.reason, caught.value.delivered) == (OutputReason.REFUSED, 0)
+    assert _clipboard(sway[0], "--list-types").strip() == "image/png"
+    sway[0].run("wl-copy", "--clear")
+
+
+def test_clipboard_managers_are_asked_to_skip_what_is_pasted(sway, terminal, session):
+    async def types(_output):
+        return await asyncio.to_thread(_clipboard, sway[0], "--list-types")
+
+    async def kept(output):
+        terminal.stop()  # so that the text is still there
+        try:
+            await output.deliver("hello", session)
+            return await types(output)
+        finally:
+            terminal.resume()
+
+    (offered,) = _run(PasteOutput(), kept)
+    assert "x-kde-passwordManagerHint" in offered

