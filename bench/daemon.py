@@ -45,7 +45,9 @@ def key_to_microphone(rounds: int) -> list[Row]:
                     if busy:
                         busy.kill()
                         busy.wait()
-                rows.append(Row(f"control byte → microphone open called, p95, {name}", quantile(times, 0.95), "ms", 1.0))
+                rows.append(
+                    Row(f"control byte → microphone open called, p95, {name}", quantile(times, 0.95), "ms", 1.0)
+                )
     return rows
 
 
@@ -74,7 +76,9 @@ def start_up(rounds: int) -> list[Row]:
 def memory_kib(pid: int) -> int:
     """Resident memory of a process."""
     return next(
-        int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+        int(line.split()[1])
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
     )
 
 

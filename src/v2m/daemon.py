@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DRAIN_S = 5.0  # how long SIGTERM and Ctrl-C wait for dictations on their way
+PARTING_S = 1.0  # how long a client may take to read its last answer
 DESCRIPTORS = 4096  # connections, spools, children: far below any hard limit in use
 _ACTIONS = {
     ControlByte.START: "start",
@@ -178,8 +179,7 @@ class Daemon:
                 await self._serve(container)
                 server.close()
                 await self._drain(container)
-                for connection in list(self._connections):
-                    connection.close()
+                self._part()
 
     async def _serve(self, container: Container) -> None:
         """Apply what was pressed while everything was loaded, then wait for the end."""
@@ -190,6 +190,17 @@ class Daemon:
         for byte, connection in self._early:
             self._apply(byte, connection)
         await self._ending.wait()
+
+    def _part(self) -> None:
+        """Let every client have its answer, and wait for none that does not read."""
+        for connection in list(self._connections):
+            connection.finish()
+
+        def insist() -> None:
+            for connection in list(self._connections):
+                connection.abort()
+
+        asyncio.get_running_loop().call_later(PARTING_S, insist)
 
     def end(self, finish: bool = True) -> None:  # noqa: FBT001, FBT002 - also a signal handler
         """Begin to end; what was heard is finished first unless `finish` is false."""

@@ -144,7 +144,9 @@ def test_a_model_that_is_not_there_is_said_and_the_words_are_kept(tmp_path, spee
     variables = {"V2M_AUDIO__BACKEND": "wav", "V2M_AUDIO__WAV_PATH": str(speech[0])}
     with new_home(**variables, V2M_TRANSCRIPTION__MODEL_DIR=str(folder)) as home:
         with running_daemon(home, ready=False):
-            wait_until(lambda: home.ask("GET_STATUS")["data"]["engine"]["state"] == "failed", 60, "the engine's failure")
+            wait_until(
+                lambda: home.ask("GET_STATUS")["data"]["engine"]["state"] == "failed", 60, "the engine's failure"
+            )
             assert home.ask("GET_STATUS")["data"]["engine"]["detail"]
             dictation = record(home, 1.0)
             error = home.ask("STOP_RECORDING", deliver="none")["error"]
@@ -168,13 +170,6 @@ def test_no_display_holds_the_words_and_says_so():
         check_hint(home, error["hint"])
 
 
-def test_no_typing_tool_names_the_package():
-    with new_home(**SCRIPTED, V2M_OUTPUT__METHOD='["wtype"]', PATH=str(BIN)) as home, running_daemon(home):
-        reasons = {entry["name"]: entry for entry in home.ask("LIST_OUTPUTS")["data"]["outputs"]}
-        assert reasons["wtype"]["usable"] is False
-        assert "wtype" in reasons["wtype"]["reason"]
-
-
 # --- disks ---
 
 
@@ -182,9 +177,7 @@ def test_a_read_only_state_directory_costs_no_word(tmp_path):
     if os.getuid() != 0:
         pytest.skip("needs root to mount; runs in CI")
     with new_home(**SCRIPTED) as home:
-        script = (
-            f"mount -t tmpfs -o ro none '{home.state}' && exec '{sys.executable}' -m v2m.main --daemon"
-        )
+        script = f"mount -t tmpfs -o ro none '{home.state}' && exec '{sys.executable}' -m v2m.main --daemon"
         with running_daemon(home, argv=["unshare", "-m", "sh", "-c", script]):
             record(home, 0.5)
             assert home.ask("STOP_RECORDING", deliver="none")["data"]["transcription"] == "dictation 1"
@@ -196,9 +189,7 @@ def test_a_full_disk_costs_no_word(tmp_path):
     if os.getuid() != 0:
         pytest.skip("needs root to mount; runs in CI")
     with new_home(**SCRIPTED) as home:
-        script = (
-            f"mount -t tmpfs -o size=512k none '{home.state}' && exec '{sys.executable}' -m v2m.main --daemon"
-        )
+        script = f"mount -t tmpfs -o size=512k none '{home.state}' && exec '{sys.executable}' -m v2m.main --daemon"
         with running_daemon(home, argv=["unshare", "-m", "sh", "-c", script]):
             for number in (1, 2, 3):
                 record(home, 0.5)
@@ -238,7 +229,10 @@ def test_ctrl_c_and_a_closed_pipe_are_quiet():
 
 def test_without_a_locale_nothing_breaks():
     script = '["Grüße aus Köln — 你好"]'
-    with new_home(**{**SCRIPTED, "V2M_TRANSCRIPTION__SCRIPT": script}, LANG="C", LC_ALL="C") as home, running_daemon(home):
+    with (
+        new_home(**{**SCRIPTED, "V2M_TRANSCRIPTION__SCRIPT": script}, LANG="C", LC_ALL="C") as home,
+        running_daemon(home),
+    ):
         record(home, 0.4)
         home.ask("STOP_RECORDING", deliver="none")
         last = home.v2m("last", text=False)

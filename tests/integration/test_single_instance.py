@@ -20,7 +20,10 @@ TOAKD = [sys.executable, "-m", "v2m.main", "--daemon"]
 def home(tmp_path):
     wav = write_wav(tmp_path / "noise.wav", seconds=30)
     with new_home(
-        V2M_TRANSCRIPTION__BACKEND="scripted", V2M_AUDIO__BACKEND="wav", V2M_AUDIO__WAV_PATH=str(wav)
+        V2M_TRANSCRIPTION__BACKEND="scripted",
+        V2M_TRANSCRIPTION__SCRIPT='["still here"]',
+        V2M_AUDIO__BACKEND="wav",
+        V2M_AUDIO__WAV_PATH=str(wav),
     ) as home:
         yield home
 
@@ -38,7 +41,7 @@ def test_of_twenty_starters_one_lives_and_a_running_recording_goes_on(home):
             assert str(daemon.pid) in message
         assert home.state_now() == "recording"
         time.sleep(0.3)
-        assert home.ask("STOP_RECORDING", deliver="none")["status"] == "success"
+        assert home.ask("STOP_RECORDING", deliver="none")["data"]["transcription"] == "still here"
 
 
 def test_of_twenty_starters_at_once_over_a_stale_socket_one_wins(home):

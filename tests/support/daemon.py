@@ -112,7 +112,11 @@ def _read_exactly(peer: socket.socket, wanted: int) -> bytes:
 def connect(path: Path, timeout_s: float = 30.0) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     peer.settimeout(timeout_s)
-    peer.connect(str(path))
+    try:
+        peer.connect(str(path))
+    except OSError:
+        peer.close()
+        raise
     return peer
 
 

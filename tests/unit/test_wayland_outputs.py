@@ -72,7 +72,7 @@ def test_nothing_is_typed_into_a_password_field(purpose):
         return caught.value, compositor.texts
 
     error, texts = _with(scenario)
-    assert (error.reason, error.delivered, texts) == (OutputReason.REFUSED, 0, [])
+    assert (error.reason, error.delivered, texts) == (OutputReason.SECRET_FIELD, 0, [])
 
 
 def test_another_input_method_keeps_its_place():

@@ -12,6 +12,7 @@ class Announcer:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._queue: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
+        self._ended = asyncio.Event()
 
     def say(self, title: str, body: str = "", *, urgent: bool = False, sound: str = "") -> None:
         """Show this after what was said before; returns at once."""
@@ -21,11 +22,15 @@ class Announcer:
         """Take the notification away after what was said before; returns at once."""
         self._queue.put_nowait(self._notifier.dismiss)
 
-    def close(self) -> None:
-        """Let `run` return once everything has been shown."""
+    async def aclose(self) -> None:
+        """Return once everything has been shown and `run` has returned."""
         self._queue.put_nowait(None)
+        await self._ended.wait()
 
     async def run(self) -> None:
-        """Show what is queued until `close`."""
-        while (notice := await self._queue.get()) is not None:
-            await notice()
+        """Show what is queued until `aclose`."""
+        try:
+            while (notice := await self._queue.get()) is not None:
+                await notice()
+        finally:
+            self._ended.set()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from v2m.domain.dictation import Certainty, Deliver, Delivery
-from v2m.domain.errors import OutputError
+from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.ports import Availability, Session, SessionEnvironment, TextOutput
 from v2m.domain.text.typed import typeable
 
@@ -74,12 +74,18 @@ class Deliverer:
                 trouble.append(found.reason)
                 continue
             try:
-                return await output.deliver(text, session)
+                delivery = await output.deliver(text, session)
             except OutputError as error:
-                log.warning("output %s failed: %s (%s)", output.name, error.reason, error.delivered)
-                if error.delivered != 0:
-                    return await self._half_delivered(text, session, output.name, error)
-                trouble.append(str(error))
+                log.warning("output %s: %s, %s characters went out", output.name, error.reason, error.delivered)
+                if error.reason is OutputReason.SECRET_FIELD:
+                    return Delivery("none", Certainty.HELD, 0, detail=str(error))
+                if error.delivered == 0:
+                    trouble.append(str(error))
+                    continue
+                delivery = Delivery(output.name, Certainty.UNCERTAIN, error.delivered or 0, detail=str(error))
+            if delivery.certainty is Certainty.UNCERTAIN:
+                return await self._offer(text, session, delivery)
+            return delivery
         return await self._copy(text, session, Certainty.HELD, trouble)
 
     def _in_order(self, characters: int) -> list[TextOutput]:
@@ -88,13 +94,10 @@ class Deliverer:
             self._outputs, key=lambda output: output.burst_limit is not None and characters > output.burst_limit
         )
 
-    async def _half_delivered(self, text: str, session: Session, method: str, error: OutputError) -> Delivery:
-        """Some characters went out, so typing the text elsewhere could double it: offer it instead."""
+    async def _offer(self, text: str, session: Session, delivery: Delivery) -> Delivery:
+        """Some of it may stand there, so typing it elsewhere could double it: put it on the clipboard and say so."""
         copied = await self._copy(text, session, Certainty.UNCERTAIN)
-        where = "It is on the clipboard." if copied.method == self._clipboard.name else "See v2m last."
-        return Delivery(
-            method, Certainty.UNCERTAIN, error.delivered or 0, detail=f"{error} Perhaps not all was typed. {where}"
-        )
+        return replace(delivery, detail=f"{delivery.detail} Perhaps not all was typed. {copied.detail}".strip())
 
     async def _copy(self, text: str, session: Session, certainty: Certainty, trouble: Sequence[str] = ()) -> Delivery:
         reason = trouble[0] + " " if trouble else ""

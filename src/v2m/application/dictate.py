@@ -56,6 +56,7 @@ class Dictations:
         self._watch: asyncio.Task[None] | None = None
         self._paused = False
         self._closed = False
+        self._ended = asyncio.Event()
         self._shown: tuple[DaemonState, int] | None = None
         self.since = time.time()
 
@@ -156,13 +157,16 @@ class Dictations:
 
     async def run(self) -> None:
         """Work until `aclose` has been called and everything queued is finished."""
-        async with self._group:
-            self._group.create_task(self._outbox.run())
-            while (request := await self._requests.get()) is not None:
-                await request()
+        try:
+            async with self._group:
+                self._group.create_task(self._outbox.run())
+                while (request := await self._requests.get()) is not None:
+                    await request()
+        finally:
+            self._ended.set()
 
     async def aclose(self, *, finish: bool = True) -> None:
-        """Release the microphone, keep what was heard, and let `run` return.
+        """Release the microphone, keep what was heard, and return when `run` does.
 
         With `finish`, what was heard is transcribed and delivered first; without, it stays in the
         history with its audio. Twice is fine.
@@ -171,6 +175,7 @@ class Dictations:
             self._closed = True
             await self._in_order(lambda: self._shut(finish=finish))
             self._requests.put_nowait(None)
+        await self._ended.wait()
 
     async def _in_order(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` in the control task; its error is raised here. A caller that goes away changes nothing."""

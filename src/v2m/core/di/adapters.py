@@ -144,7 +144,7 @@ def make_sessions() -> SessionEnvironment:
     """Return what finds the live desktop."""
     from v2m.infrastructure.desktop.session import LiveSession
 
-    return LiveSession(runtime_dir=runtime_base(), own=set_variables(DISPLAY_VARIABLES))
+    return LiveSession(runtime_dir=runtime_base(), own=set_variables((*DISPLAY_VARIABLES, "DBUS_SESSION_BUS_ADDRESS")))
 
 
 def make_notifier(settings: Settings) -> Notifier:

@@ -84,8 +84,9 @@ class Container:
         return await self.status.snapshot()
 
     async def drain(self, finish: bool) -> None:  # noqa: FBT001 - one caller
-        """Release the microphone, then finish what was heard."""
+        """Release the microphone, finish what was heard, tell what is to be told."""
         await self.dictations.aclose(finish=finish)
+        await self.announcer.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,11 @@ class _Builder:
         self.shut_down = shut_down
         self.events = EventBus()
         self.degradations = Degradations()
-        self.announcer = Announcer(overrides.notifier or make_notifier(settings))
+        notifier = overrides.notifier or make_notifier(settings)
+        stack.push_async_callback(notifier.aclose)
+        self.announcer = Announcer(notifier)
         self.loop = asyncio.get_running_loop()
-        self.changed: Callable[[], None] = lambda: None  # until there is a state that can change
+        self.dictations: Dictations | None = None
 
     def degraded(self, what: str) -> Callable[[str], None]:
         """Return the listener that makes a weaker promise visible; may be called from any thread."""
@@ -149,6 +152,11 @@ class _Builder:
             self.loop.call_soon_threadsafe(tell, detail)
 
         return listen
+
+    def engine_changed(self) -> None:
+        """Follow the engine's state, once there is a state to follow it."""
+        if self.dictations is not None:
+            self.dictations.changed()
 
     async def build(self) -> Container:
         """Return the container; what was opened is on the exit stack."""
@@ -165,7 +173,7 @@ class _Builder:
         history = self.overrides.history or await open_history(settings, self.degraded("history"))
         self.stack.push_async_callback(history.aclose)
         ledger = Ledger(history, on_trouble=self.degraded("history"))
-        transcriber = self.overrides.transcriber or make_transcriber(settings, lambda: self.changed())
+        transcriber = self.overrides.transcriber or make_transcriber(settings, self.engine_changed)
         self.stack.push_async_callback(transcriber.aclose)
         deliverer = self._deliverer()
         self.stack.push_async_callback(deliverer.aclose)
@@ -196,7 +204,7 @@ class _Builder:
             announcer=self.announcer,
             min_recording_ms=settings.audio.min_recording_ms,
         )
-        self.changed = dictations.changed
+        self.dictations = dictations
         status = Status(
             dictations=dictations,
             deliverer=deliverer,

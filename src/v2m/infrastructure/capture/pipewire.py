@@ -90,7 +90,7 @@ class PipewireMicrophone:
         async with self._connecting:
             connection = self._connection
             if connection is None:
-                connection = self._connection = await asyncio.to_thread(Connection)
+                connection = self._connection = await _make_connection()
                 asyncio.get_running_loop().add_reader(connection.event_fd, self._on_event)
             try:
                 await asyncio.to_thread(connection.connect, _PATIENCE_S)
@@ -138,6 +138,16 @@ class PipewireMicrophone:
             self._settle(self._connection)
         else:
             self._retry_later()
+
+
+async def _make_connection() -> Connection:
+    """Make a connection in a thread; one that nobody waits for any more is closed again."""
+    making = asyncio.get_running_loop().run_in_executor(None, Connection)
+    try:
+        return await asyncio.shield(making)
+    finally:
+        if not making.done():
+            making.add_done_callback(lambda made: made.exception() or made.result().close())
 
 
 class _PipewireRecording:

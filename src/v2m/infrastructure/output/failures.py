@@ -31,3 +31,10 @@ def broken(reason: str, *, delivered: int | None) -> OutputError:
 def refused(message: str) -> OutputError:
     """Return the error for a window that does not take text this way; nothing was typed."""
     return OutputError(message, reason=OutputReason.REFUSED)
+
+
+def secret_field() -> OutputError:
+    """Return the error for a field that asks for a password; nothing was typed, and nothing may be typed elsewhere."""
+    return OutputError(
+        "The focused field is a password field; nothing is typed there.", reason=OutputReason.SECRET_FIELD
+    )

@@ -170,6 +170,19 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def finish(self) -> None:
+        """Answer what has been asked, then close; a subscriber and a client that said nothing are closed at once."""
+        if self._mode == "frames" and not self.subscribed:
+            self._mode = "draining"
+            self._arrived.set()
+        elif self._mode != "draining":
+            self.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever has not been read."""
+        if self._transport is not None:
+            self._transport.abort()
+
     # --- inside ---
 
     def _feed(self, data: bytes) -> None:

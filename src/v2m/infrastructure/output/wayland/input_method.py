@@ -8,7 +8,7 @@ from typing import Final
 
 from v2m.domain.dictation import Certainty, Delivery
 from v2m.domain.ports import Availability, Session
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused
+from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused, secret_field
 from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.wayland.wire import Arguments, string, uints
@@ -177,7 +177,7 @@ async def _wait_for_field(method: InputMethod) -> None:
             raise refused("Another input method (fcitx5, ibus …) holds this session's only place for one.")
         raise refused("The focused window takes no text from input methods.")
     if method.field.purpose in SECRET_PURPOSES:
-        raise refused("The focused field is a password field; nothing is typed there.")
+        raise secret_field()
 
 
 def parts(text: str) -> list[str]:
