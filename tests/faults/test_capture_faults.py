@@ -1,6 +1,7 @@
 """What happens to a recording when the sound server, the session manager or the microphone goes away."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -164,6 +165,26 @@ def test_a_daemon_that_started_before_the_sound_server_finds_it(
         await opened.first_sample()
         await opened.close()
         await microphone.aclose()
+        spool.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_sound_server_that_does_not_answer_is_told_and_holds_up_nothing(
+    warm: bool, session: PipewireSession, store: SpoolDirectory
+) -> None:
+    async def scenario() -> None:
+        microphone = MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()])
+        if warm:
+            await microphone.warm()
+        session.kill("pipewire", signal.SIGSTOP)
+        spool = store.take(1)
+        async with asyncio.timeout(5):
+            with pytest.raises(CaptureError):
+                await (await microphone.open(spool)).first_sample()
+            await microphone.aclose()
+        session.kill("pipewire", signal.SIGCONT)
         spool.close()
 
     asyncio.run(scenario())

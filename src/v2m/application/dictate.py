@@ -6,7 +6,8 @@ What was captured goes to the outbox, which transcribes and delivers in spoken o
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Never, TypeVar
 
 from v2m.application.announce import Announcer
@@ -239,61 +240,63 @@ class Dictations:
 
     async def _stop(self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "") -> Ticket | None:
         stopped_ns = time.monotonic_ns()
-        opened = self._take()
-        held_ms = opened.seconds_open * 1000
-        stages = opened.stages()
-        report = await self._recorder.close(opened)
-        stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
-        if max(held_ms, report.seconds * 1000) < self._min_recording_ms:
-            await self._discard(opened, Phase.DISCARDED, "tap")
-            return None
-        if report.samples == 0:
-            await self._silent(opened, report.source)
-        self._announcer.say("Transcribing", sound="stop")
-        await self._ledger.move(opened.dictation, Phase.CAPTURED, duration_s=round(report.seconds, 3))
-        job = Job(
-            opened.dictation,
-            opened.utterance,
-            report,
-            deliver,
-            hint or opened.hint,
-            stopped_ns,
-            spool=opened.spool.path,
-            hold=hold,
-            stages=stages,
-        )
-        ticket = self._outbox.put(job)
-        self.changed()
-        return ticket
+        with self._ending() as opened:
+            held_ms = opened.seconds_open * 1000
+            stages = opened.stages()
+            report = await self._recorder.close(opened)
+            stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
+            if max(held_ms, report.seconds * 1000) < self._min_recording_ms:
+                await self._discard(opened, Phase.DISCARDED, "tap")
+                return None
+            if report.samples == 0:
+                await self._silent(opened, report.source)
+            self._announcer.say("Transcribing", sound="stop")
+            await self._ledger.move(opened.dictation, Phase.CAPTURED, duration_s=round(report.seconds, 3))
+            return self._outbox.put(
+                Job(
+                    opened.dictation,
+                    opened.utterance,
+                    report,
+                    deliver,
+                    hint or opened.hint,
+                    stopped_ns,
+                    spool=opened.spool.path,
+                    hold=hold,
+                    stages=stages,
+                )
+            )
 
-    def _take(self) -> Open:
+    @contextmanager
+    def _ending(self) -> Iterator[Open]:
+        """Give the open recording to whoever ends it; it counts as open until that has been done."""
         if self._open is None:
             raise StateError("Nothing is being recorded.", hint="v2m start")
-        opened, self._open = self._open, None
         if self._watch is not None:
             self._watch.cancel()
-        return opened
+        try:
+            yield self._open
+        finally:
+            self._open = self._watch = None
+            self.changed()
 
     async def _discard(self, opened: Open, phase: Phase, reason: str) -> None:
         await self._recorder.throw_away(opened, phase, reason)
         self._announcer.dismiss()
         self._events.publish(Discarded(opened.dictation, reason))
-        self.changed()
 
     async def _silent(self, opened: Open, source: str) -> Never:
         error = CaptureError(
             f"No audio came from {source or 'the microphone'}.", reason=CaptureReason.SILENT, hint="v2m devices"
         )
         await self._recorder.throw_away(opened, Phase.FAILED, str(error))
-        self.changed()
         self._events.publish(Failed(opened.dictation, error.code, str(error)))
         raise error
 
     async def _abort(self, dictation: int | None) -> int:
         if self._open is not None and dictation in (None, self._open.dictation):
-            opened = self._take()
-            await self._discard(opened, Phase.ABORTED, "aborted")
-            return opened.dictation
+            with self._ending() as opened:
+                await self._discard(opened, Phase.ABORTED, "aborted")
+                return opened.dictation
         ticket = self._outbox.abortable(dictation)
         if ticket is None:
             raise StateError("There is nothing to throw away.", hint="v2m status")

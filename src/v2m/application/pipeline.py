@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from v2m.application.announce import Announcer
 from v2m.application.deliver import Deliverer
@@ -95,25 +96,28 @@ class Pipeline:
         job.stage = DaemonState.DELIVERING
         changed()
         self._mark(job, "handed_over")
-        delivery = await self.again(job.dictation, text, where, job.hint, hold=job.hold, stages=job.stages)
+        delivery = await self._hand_over(job.dictation, text, where, job.hint)
         self._mark(job, "delivered")
+        await self._settle(job.dictation, where, delivery, hold=job.hold, stages=job.stages)
         return Outcome(job.dictation, text, delivery, stages=job.stages)
 
-    async def again(
-        self,
-        dictation: int,
-        text: str,
-        where: Deliver,
-        hint: Mapping[str, str],
-        *,
-        hold: str = "",
-        stages: Mapping[str, float] | None = None,
-    ) -> Delivery:
-        """Deliver the text of a dictation and write down how it went; `delivering` is on disk before the first key."""
+    async def again(self, dictation: int, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
+        """Deliver the text of an earlier dictation once more."""
+        delivery = await self._hand_over(dictation, text, where, hint)
+        await self._settle(dictation, where, delivery)
+        return delivery
+
+    async def _hand_over(self, dictation: int, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
+        """Deliver; that it begins is on the disk before the first key."""
         await self._ledger.move(dictation, Phase.DELIVERING)
-        delivery = await self._deliverer.deliver(text, where, hint)
+        return await self._deliverer.deliver(text, where, hint)
+
+    async def _settle(
+        self, dictation: int, where: Deliver, delivery: Delivery, *, hold: str = "", **changes: Any
+    ) -> None:
+        """Write down and tell how a delivery went."""
         phase = self._phase(where, delivery, hold=hold)
-        reason = hold or delivery.detail
+        reason = "" if phase is Phase.DELIVERED else hold or delivery.detail
         await self._ledger.move(
             dictation,
             phase,
@@ -121,11 +125,10 @@ class Pipeline:
             certainty=delivery.certainty,
             characters=delivery.characters,
             target=delivery.target,
-            reason="" if phase is Phase.DELIVERED else reason,
-            **({"stages": dict(stages)} if stages else {}),
+            reason=reason,
+            **changes,
         )
         self._tell(dictation, phase, delivery, reason)
-        return delivery
 
     @staticmethod
     def _phase(where: Deliver, delivery: Delivery, *, hold: str) -> Phase:

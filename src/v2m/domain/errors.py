@@ -131,7 +131,7 @@ class OutputReason(StrEnum):
     TOOL_MISSING = "tool_missing"
     NO_DISPLAY = "no_display"
     REFUSED = "refused"
-    SECRET_FIELD = "secret_field"  # the field asks for a password: the text goes nowhere else either
+    SECRET_FIELD = "secret_field"  # noqa: S105 - no secret: the field asks for a password: the text goes nowhere else either
     TIMEOUT = "timeout"
 
 

@@ -12,8 +12,7 @@ from v2m.domain.errors import CaptureError, CaptureReason, V2mError
 from v2m.domain.ports import Microphone, Recording, Spool
 from v2m.infrastructure.capture._report import report
 
-_OPEN_S: Final = 0.95  # for all back ends together; START promises an answer within 1 s
-_FIRST_SAMPLE_S: Final = 0.9  # likewise
+_START_S: Final = 0.95  # for all back ends together and the first sample; START promises an answer within 1 s
 _STALL_S: Final = 0.5  # no new sample for so long is a fault; a change of the default takes 5 ms
 _RUNG_S: Final = 0.5  # for the first sample after each step of the ladder
 _RECOVERY_S: Final = 5.0  # a sound server restarted by systemd is back after 1 to 2
@@ -48,7 +47,7 @@ class MicrophoneChain:
         """Record into the spool from now on."""
         failure = CaptureError("The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint="v2m doctor")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_OPEN_S):
+            async with asyncio.timeout(_START_S):
                 for number, index in enumerate(self._order()):
                     try:
                         recording = await self._microphones[index].open(spool)
@@ -56,7 +55,7 @@ class MicrophoneChain:
                         failure = error if number == 0 else failure
                     else:
                         self.remember(index)
-                        return _ChainRecording(self, self._microphones, index, recording, spool)
+                        return _ChainRecording(self, self._microphones, index, recording, spool, give_up_at=give_up_at)
         raise failure
 
     async def devices(self) -> Sequence[Device]:
@@ -98,6 +97,8 @@ class _ChainRecording:
         index: int,
         recording: Recording,
         spool: Spool,
+        *,
+        give_up_at: float,
     ) -> None:
         self._chain = chain
         self._microphones = microphones
@@ -105,6 +106,7 @@ class _ChainRecording:
         self._recording: Recording | None = recording
         self._last = recording  # whom to ask for names while nobody records
         self._spool = spool
+        self._give_up_at = give_up_at
         self._climbing = asyncio.Lock()
         self._gap = False
         self._unplugged = False  # no other back end can help
@@ -130,9 +132,8 @@ class _ChainRecording:
 
     async def first_sample(self) -> None:
         """Return once audio has arrived; climbs the ladder when it does not."""
-        started = time.monotonic()
         try:
-            async with asyncio.timeout(_STALL_S):
+            async with asyncio.timeout(min(_STALL_S, self._give_up_at - time.monotonic())):
                 await self._last.first_sample()
         except TimeoutError:
             failure = CaptureError("The microphone sends nothing.", reason=CaptureReason.SILENT, hint="v2m devices")
@@ -140,7 +141,7 @@ class _ChainRecording:
             failure = error
         else:
             return
-        left_s = started + _FIRST_SAMPLE_S - time.monotonic()
+        left_s = self._give_up_at - time.monotonic()
         if failure.reason is CaptureReason.NO_DEVICE or not await self._climb(self._recording, left_s):
             raise failure
 

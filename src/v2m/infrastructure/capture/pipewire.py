@@ -19,7 +19,7 @@ from v2m.infrastructure.capture._pwcapture import (
 )
 from v2m.infrastructure.capture._report import report
 
-_PATIENCE_S: Final = 0.9  # for the server's answer; `open` promises an error within 1 s
+_PATIENCE_S: Final = 0.5  # for the server's answer, a matter of milliseconds; START promises an error within 1 s
 _DRAIN_S: Final = 0.008  # for the block in flight: a graph quantum of 256/48000 and half of one more
 _FIRST_SAMPLE_S: Final = 0.5
 _SURVEY_S: Final = 0.2
@@ -132,12 +132,13 @@ class PipewireMicrophone:
             attempt.add_done_callback(self._reconnected)
 
     def _reconnected(self, attempt: asyncio.Future[None]) -> None:
-        if attempt.cancelled() or self._connection is None:
+        failed = attempt.cancelled() or attempt.exception() is not None
+        if self._connection is None:
             return
-        if attempt.exception() is None:
-            self._settle(self._connection)
-        else:
+        if failed:
             self._retry_later()
+        else:
+            self._settle(self._connection)
 
 
 async def _make_connection() -> Connection:
@@ -147,7 +148,12 @@ async def _make_connection() -> Connection:
         return await asyncio.shield(making)
     finally:
         if not making.done():
-            making.add_done_callback(lambda made: made.exception() or made.result().close())
+            making.add_done_callback(_close_unwanted)
+
+
+def _close_unwanted(making: asyncio.Future[Connection]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().close()
 
 
 class _PipewireRecording:
