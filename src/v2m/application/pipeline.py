@@ -113,7 +113,13 @@ class Pipeline:
         return await self._deliverer.deliver(text, where, hint)
 
     async def _settle(
-        self, dictation: int, where: Deliver, delivery: Delivery, *, hold: str = "", **changes: Any
+        self,
+        dictation: int,
+        where: Deliver,
+        delivery: Delivery,
+        *,
+        hold: str = "",
+        **changes: Any,  # noqa: ANN401
     ) -> None:
         """Write down and tell how a delivery went."""
         phase = self._phase(where, delivery, hold=hold)
