@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from bench._rows import Row
-from support.daemon import Daemon, Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
 from support.audio import write_wav
+from support.daemon import Daemon, Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
 
 SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_AUDIO__BACKEND": "wav"}
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 from report import show_dictation, show_outputs
+
 from v2m.client import Client, ClientError
 
 HOTKEYS = """

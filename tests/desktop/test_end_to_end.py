@@ -1,4 +1,4 @@
-"""The main job on real parts: a voice in a virtual microphone, the trigger, the daemon, a terminal in a real desktop."""
+"""The main job on real parts: a voice in a virtual microphone, trigger, daemon, a terminal in a real desktop."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+
 from support.audio import write_wav
 from support.daemon import new_home, running_daemon, wait_until
 from support.desktop import SwayDesktop, XDesktop
@@ -116,12 +117,12 @@ def test_status_says_where_words_will_go_and_why(desktop, sound):
 
 
 def test_a_daemon_that_started_before_the_compositor_types(sound, spoken):
-    with new_home(**{name: sound.env[name] for name in SOUND}, V2M_AUDIO__BACKEND="pipewire") as home:
-        with running_daemon(home), SwayDesktop() as desktop:
-            terminal = desktop.terminal()
-            answer = home.ask("TYPE_TEXT", text="told by the client", env=desktop.variables)
-            assert answer["data"]["method"] == "input-method"
-            terminal.wait_text("told by the client")
+    variables = {name: sound.env[name] for name in SOUND}
+    with new_home(**variables) as home, running_daemon(home), SwayDesktop() as desktop:
+        terminal = desktop.terminal()
+        answer = home.ask("TYPE_TEXT", text="told by the client", env=desktop.variables)
+        assert answer["data"]["method"] == "input-method"
+        terminal.wait_text("told by the client")
 
 
 def test_a_restarted_compositor_is_followed(sound):

@@ -4,6 +4,7 @@ import signal
 import time
 
 import pytest
+
 from support.daemon import new_home, running_daemon, wait_until
 from support.pipewire import PipewireSession
 

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support.daemon import BIN, alive, connect, frame, new_home, read_frame, running_daemon, wait_until
+
 from support.audio import write_wav
+from support.daemon import BIN, alive, connect, frame, new_home, read_frame, running_daemon, wait_until
 from support.speech import clips
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+
 from support.audio import write_wav
 from support.daemon import BIN, connect, listens, new_home, read_frame, running_daemon, wait_until
 from v2m.client import AsyncClient, Client

@@ -3,8 +3,10 @@
 import asyncio
 import re
 import time
+from pathlib import Path
 
 import pytest
+
 from support.audio import write_wav
 from support.speech import clips
 from v2m.core.di.container import Overrides, build_container
@@ -86,7 +88,7 @@ def test_a_scripted_engine_needs_no_other_change(settings):
 
 def test_a_wav_microphone_needs_no_other_change(settings):
     arguments, clip = settings
-    microphone = WavFileMicrophone(arguments["audio.wav_path"], realtime=False)
+    microphone = WavFileMicrophone(Path(arguments["audio.wav_path"]))
     answer, output, _ = run({}, one_dictation, microphone=microphone)
     assert len(words(answer["transcription"]) & words(clip.text)) >= 0.6 * len(words(clip.text))
     assert output.texts == [answer["transcription"]]
@@ -119,7 +121,7 @@ class LateMicrophone(WavFileMicrophone):
 
 def test_the_sign_comes_after_the_microphone_and_never_before(settings):
     arguments, _ = settings
-    microphone = LateMicrophone(arguments["audio.wav_path"])
+    microphone = LateMicrophone(Path(arguments["audio.wav_path"]))
     shown_at = []
 
     class Watching(MemoryNotifier):
@@ -160,7 +162,9 @@ def test_a_failed_start_is_told_and_leaves_nothing_open(settings):
             await asyncio.sleep(0.01)
         return container.dictations.state.value, notifier.shown[-1]
 
-    state, shown = run(arguments, scenario, microphone=DeafMicrophone(arguments["audio.wav_path"]), transcriber=engine)
+    state, shown = run(
+        arguments, scenario, microphone=DeafMicrophone(Path(arguments["audio.wav_path"])), transcriber=engine
+    )
     assert state == "idle"
     assert "No microphone" in shown.title
     assert engine.opened == 0

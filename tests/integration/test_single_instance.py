@@ -8,8 +8,9 @@ import sys
 import time
 
 import pytest
-from support.daemon import BIN, new_home, running_daemon
+
 from support.audio import write_wav
+from support.daemon import BIN, new_home, running_daemon
 
 pytestmark = pytest.mark.integration
 

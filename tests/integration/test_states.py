@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
-from support.daemon import connect, frame, new_home, read_frame, running_daemon, wait_until
+
 from support.audio import write_wav
+from support.daemon import connect, frame, new_home, read_frame, running_daemon, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -1,6 +1,7 @@
 """The race rules of keys as a table: what a user did → what the daemon does."""
 
 import pytest
+
 from v2m.domain.keys import Action, KeyRules
 
 pytestmark = pytest.mark.unit

@@ -234,8 +234,10 @@ class _Builder:
             shut_down=self.shut_down,
         )
 
+        # Before the first key is obeyed: an unfinished row is then certainly of an earlier life.
+        await recover(history=history, ledger=ledger, spools=spools, announcer=self.announcer)
+
         async def keep() -> None:
-            await recover(history=history, ledger=ledger, spools=spools, announcer=self.announcer)
             while True:
                 await expire(history=history, spools=spools, now_ns=time.time_ns())
                 await asyncio.sleep(SWEEP_S)

@@ -45,7 +45,11 @@ class MicrophoneChain:
 
     async def open(self, spool: Spool) -> "_ChainRecording":
         """Record into the spool from now on."""
-        failure = CaptureError("The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint="systemctl --user status pipewire")
+        failure = CaptureError(
+            "The sound server does not answer.",
+            reason=CaptureReason.NO_SERVER,
+            hint="systemctl --user status pipewire",
+        )
         give_up_at = time.monotonic() + _START_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_S):
