@@ -29,4 +29,4 @@ def show_dictation(entry: dict[str, Any]) -> None:
     print(f"{entry['phase']}: {how}; {entry['duration_s']:.1f} s of speech. {entry['reason']}".rstrip())
     for stage, words in STAGES.items():
         if stage in entry["stages"]:
-            print(f"  {words:<32} {entry['stages'][stage]:8.1f} ms")
+            print(f"  {words:<32} {entry['stages'][stage]:8.1f} ms", flush=True)

@@ -123,7 +123,16 @@ struct node {
     char description[TEXT_BYTES];
 };
 
-/* A look at the graph: made for a question, gone with the answer, so that nothing wakes us while idle. */
+/* Which sources and sinks there are, as long as we are connected: START asks it without waiting. Only what
+ * comes and goes is told, so it wakes us when another program plays or a device is plugged, else never. */
+struct watch {
+    struct pw_registry *registry;
+    struct spa_hook hook;
+    uint32_t node_count;
+    struct node nodes[MAX_NODES];
+};
+
+/* A look at the graph: made for a question, gone with the answer. */
 struct survey {
     struct pw_core *core;
     struct pw_registry *registry; /* NULL: not looking */
@@ -146,6 +155,7 @@ struct v2m_capture {
     struct spa_hook core_hook, stream_hook;
     int wake_fd, connect_seq;
     bool connect_done;
+    struct watch watch;
     struct survey survey;
     struct v2m_status status; /* under the loop's lock, but for the counters of the data thread */
     /* shared with the data thread */
@@ -273,18 +283,76 @@ static uint32_t number(const struct spa_dict *props, const char *key)
     return text ? (uint32_t)strtoul(text, NULL, 10) : SPA_ID_INVALID;
 }
 
-static void survey_node(struct survey *s, uint32_t id, const struct spa_dict *props)
+static bool begins(const char *text, const char *with)
+{
+    return !strncmp(text, with, strlen(with));
+}
+
+/* Add a node to a list, if it is a device that can be recorded from and there is room. */
+static void note_node(struct node *nodes, uint32_t *count, uint32_t id, const struct spa_dict *props)
 {
     const char *name = props ? spa_dict_lookup(props, PW_KEY_NODE_NAME) : NULL;
     const char *class = props ? spa_dict_lookup(props, PW_KEY_MEDIA_CLASS) : NULL;
-    if (!name || !class || s->node_count == MAX_NODES) return;
+    if (!name || !class || *count == MAX_NODES) return;
+    const bool is_source = begins(class, "Audio/Source") || begins(class, "Audio/Duplex");
+    const bool is_sink = begins(class, "Audio/Sink");
+    if (!is_source && !is_sink) return;
     const char *description = spa_dict_lookup(props, PW_KEY_NODE_DESCRIPTION);
-    struct node *n = &s->nodes[s->node_count++];
+    struct node *n = &nodes[(*count)++];
     n->id = id;
-    n->is_source = !strcmp(class, "Audio/Source") || !strcmp(class, "Audio/Source/Virtual");
-    n->is_sink = !strncmp(class, "Audio/Sink", strlen("Audio/Sink"));
+    n->is_source = is_source;
+    n->is_sink = is_sink;
     copy_text(n->name, name);
     copy_text(n->description, description ? description : name);
+}
+
+static void on_watched_global(void *data, uint32_t id, uint32_t permissions, const char *type, uint32_t version,
+                              const struct spa_dict *props)
+{
+    struct watch *w = data;
+    (void)permissions;
+    (void)version;
+    if (!strcmp(type, PW_TYPE_INTERFACE_Node)) note_node(w->nodes, &w->node_count, id, props);
+}
+
+static void on_watched_global_remove(void *data, uint32_t id)
+{
+    struct watch *w = data;
+    for (uint32_t i = 0; i < w->node_count; i++)
+        if (w->nodes[i].id == id) {
+            w->nodes[i] = w->nodes[--w->node_count];
+            return;
+        }
+}
+
+static const struct pw_registry_events watch_events = {
+    PW_VERSION_REGISTRY_EVENTS, .global = on_watched_global, .global_remove = on_watched_global_remove};
+
+static void watch_end(struct watch *w)
+{
+    w->node_count = 0;
+    if (!w->registry) return;
+    spa_hook_remove(&w->hook);
+    pw.proxy_destroy((struct pw_proxy *)w->registry);
+    w->registry = NULL;
+}
+
+/* Whoever syncs with the server afterwards knows all that is there. */
+static void watch_begin(struct watch *w, struct pw_core *core)
+{
+    w->registry = pw_core_get_registry(core, PW_VERSION_REGISTRY, 0);
+    if (!w->registry) return;
+    spa_zero(w->hook);
+    pw_registry_add_listener(w->registry, &w->hook, &watch_events, w);
+}
+
+/* Tell whether there is a microphone, or the very device that is asked for, which may be a loudspeaker. */
+static bool watch_hears(const struct watch *w, const char *target)
+{
+    if (!w->registry || w->node_count == MAX_NODES) return true; /* not known */
+    for (uint32_t i = 0; i < w->node_count; i++)
+        if (w->nodes[i].is_source || !strcmp(w->nodes[i].name, target)) return true;
+    return false;
 }
 
 static int on_property(void *data, uint32_t subject, const char *key, const char *type, const char *value)
@@ -320,7 +388,7 @@ static void on_global(void *data, uint32_t id, uint32_t permissions, const char 
     (void)permissions;
     (void)version;
     if (!strcmp(type, PW_TYPE_INTERFACE_Node))
-        survey_node(s, id, props);
+        note_node(s->nodes, &s->node_count, id, props);
     else if (!strcmp(type, PW_TYPE_INTERFACE_Link) && number(props, PW_KEY_LINK_INPUT_NODE) == s->our_node)
         s->linked_node = number(props, PW_KEY_LINK_OUTPUT_NODE);
     else if (!strcmp(type, PW_TYPE_INTERFACE_Metadata) && s->wants_default)
@@ -404,6 +472,7 @@ static void on_core_error(void *data, uint32_t id, int seq, int res, const char 
     c->status.connected = 0;
     copy_text(c->status.error, message);
     survey_end(&c->survey);
+    watch_end(&c->watch);
     wake(c);
 }
 
@@ -424,6 +493,7 @@ static void disconnect(struct v2m_capture *c)
 {
     destroy_stream(c);
     survey_end(&c->survey);
+    watch_end(&c->watch);
     c->status.connected = 0;
     if (!c->core) return;
     spa_hook_remove(&c->core_hook);
@@ -484,6 +554,7 @@ EXPORT int v2m_connect(struct v2m_capture *c, int timeout_ms)
     } else {
         spa_zero(c->core_hook);
         pw_core_add_listener(c->core, &c->core_hook, &core_events, c);
+        watch_begin(&c->watch, c->core);
         c->connect_done = false;
         c->connect_seq = pw_core_sync(c->core, PW_ID_CORE, 0);
         if (wait_until(c, &c->connect_done, timeout_ms)) {
@@ -593,11 +664,12 @@ EXPORT int v2m_arm(struct v2m_capture *c, const char *target, int quality)
     return result;
 }
 
-/* Record into the spool whose header is at `spool` from now on. 0, or a negative errno. */
+/* Record into the spool whose header is at `spool` from now on. 0, or a negative errno: ENODEV without a
+ * microphone, when the session manager would link nothing, or what the loudspeakers play. */
 EXPORT int v2m_start(struct v2m_capture *c, void *spool, const char *target, int quality)
 {
     pw.thread_loop_lock(c->loop);
-    int result = c->status.connected ? 0 : -EPIPE;
+    int result = !c->status.connected ? -EPIPE : watch_hears(&c->watch, target) ? 0 : -ENODEV;
     if (!result) {
         reset_status(&c->status);
         __atomic_store_n(&c->wake_at_next_block, 0, __ATOMIC_RELEASE);

@@ -7,28 +7,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
-from v2m.client import Client, ClientError
+from v2m.client import Client
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from report import show_dictation, show_outputs  # beside this folder: shared with the desktop's script
+from daemon import running_daemon  # beside this folder: shared with the desktop's script
+from report import show_dictation, show_outputs
 
 PATIENCE_S = 60.0
-
-
-def await_daemon() -> None:
-    """Return once the daemon is idle."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            with Client() as daemon:
-                if daemon.call("PING")["state"] == "idle":
-                    return
-        except ClientError as error:
-            if time.monotonic() > deadline:
-                sys.exit(f"run: the daemon did not start: {error}")
-        time.sleep(0.05)
 
 
 def received(sink: Path) -> str:
@@ -49,17 +37,10 @@ def await_end(events: Client, ended: threading.Event) -> None:
             return
 
 
-def main() -> int:
-    """Dictate once; return 0 when the terminal received exactly what the history says was typed."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--sink", type=Path, required=True)
-    parser.add_argument("--feed", required=True)
-    options = parser.parse_args()
-    await_daemon()
+def dictate(daemon: Client, options: argparse.Namespace) -> dict[str, Any]:
+    """Press, speak and let go as a user does; return the dictation's row once it has come to its end."""
     ended = threading.Event()
-    with Client() as daemon, Client() as events:
-        show_outputs(daemon)
+    with Client() as events:
         threading.Thread(target=await_end, args=(events, ended), daemon=True).start()
         print("\n$ toak --start", flush=True)
         subprocess.run(["toak", "--start"], check=True)
@@ -72,7 +53,21 @@ def main() -> int:
         subprocess.run(["toak", "--stop"], check=True)
         if not ended.wait(PATIENCE_S):
             sys.exit("run: nothing came back")
-        entry = daemon.call("LIST_HISTORY", limit=1)["entries"][0]
+    row: dict[str, Any] = daemon.call("LIST_HISTORY", limit=1)["entries"][0]
+    return row
+
+
+def main() -> int:
+    """Dictate once; return 0 when the terminal received exactly what the history says was typed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--speech", type=Path, required=True)
+    parser.add_argument("--sink", type=Path, required=True)
+    parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--feed", required=True)
+    options = parser.parse_args()
+    with options.log.open("wb") as log, running_daemon(log) as daemon:
+        show_outputs(daemon)
+        entry = dictate(daemon, options)
     show_dictation(entry)
     deadline = time.monotonic() + 5
     while (text := received(options.sink)) != entry["text"] and time.monotonic() < deadline:
@@ -80,7 +75,7 @@ def main() -> int:
     if not text or text != entry["text"]:
         print(f"run: the terminal received {text!r}", file=sys.stderr)
         return 1
-    print("The terminal received exactly this text.")
+    print("The terminal received exactly this text.", flush=True)
     return 0
 
 

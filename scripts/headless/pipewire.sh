@@ -70,11 +70,12 @@ wait_for() { # what command...
   for ((i = 0; i < 200; i++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done
   die "timeout: $what (logs in $log)"
 }
-has_node() { [[ $(pw-cli ls Node) == *"node.name = \"$1\""* ]]; }
-is_default() { [[ $(pw-metadata 0 default.audio.source) == *"\"$1\""* ]]; }
+# A client that asks a server which is just going away may wait for ever.
+has_node() { [[ $(timeout 2 pw-cli ls Node) == *"node.name = \"$1\""* ]]; }
+is_default() { [[ $(timeout 2 pw-metadata 0 default.audio.source) == *"\"$1\""* ]]; }
 make_default() {
   # wpctl set-default refuses Audio/Source/Virtual on 0.4, so write the metadata
-  pw-metadata 0 default.configured.audio.source "{ \"name\": \"$1\" }" Spa:String:JSON
+  timeout 2 pw-metadata 0 default.configured.audio.source "{ \"name\": \"$1\" }" Spa:String:JSON
   is_default "$1"
 }
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Daemon:
         self._connections: set[Connection] = set()
         self._group = asyncio.TaskGroup()
         self._ready: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
-        self._early: list[tuple[int, Connection]] = []  # keys pressed before the microphone was there
+        self._early: list[tuple[int, int, Connection]] = []  # keys pressed before the microphone was there
         self._ending = asyncio.Event()
         self._finish = True
         self._jobs: list[asyncio.Task[None]] = []
@@ -66,9 +67,9 @@ class Daemon:
         """Take a newcomer; over the cap, the longest-idle client that is no subscriber makes room for the next."""
         crowded = len(self._connections) >= self._max_connections
         if crowded:
-            idle = [other for other in self._connections if not other.subscribed]
+            idle = [other for other in self._connections if not (other.subscribed or other.answering)]
             if idle:
-                min(idle, key=lambda other: other.last_active).close()
+                min(idle, key=lambda other: other.last_active).abort()
         self._connections.add(connection)
         return not crowded
 
@@ -78,10 +79,11 @@ class Daemon:
 
     def press(self, byte: int, connection: Connection) -> None:
         """Apply a control byte after those before it."""
+        asked_ns = time.monotonic_ns()
         if self._ready.done():
-            self._apply(byte, connection)
+            self._apply(byte, asked_ns, connection)
         else:
-            self._early.append((byte, connection))
+            self._early.append((byte, asked_ns, connection))
 
     def serve(self, connection: Connection) -> None:
         """Answer a client that speaks frames."""
@@ -93,7 +95,9 @@ class Daemon:
         """Answer requests one after the other; the connection's wall stands here."""
         try:
             async for body in connection.requests():
+                connection.answering = True
                 await self._answer(body, connection)
+                connection.answering = False
         except Exception:  # the wall
             log.exception("a connection failed")
         finally:
@@ -111,7 +115,8 @@ class Daemon:
             payload = failure(error, self.state, request.id if request else None)
         except Exception:  # the wall: the client gets an answer, the log the traceback
             log.exception("a command failed")
-            payload = failure(V2mError("Something broke inside v2m.", hint="The log of toakd says what."), self.state)
+            problem = V2mError("Something broke inside v2m.", hint="The log of toakd says what.")
+            payload = failure(problem, self.state, request.id if request else None)
         else:
             if request.cmd == "SUBSCRIBE":
                 await self._stream(container, payload, request, connection)
@@ -148,7 +153,7 @@ class Daemon:
                     await connection.send(frame)
                 closer.cancel()
 
-    def _apply(self, byte: int, connection: Connection) -> None:
+    def _apply(self, byte: int, asked_ns: int, connection: Connection) -> None:
         if byte == ControlByte.STATUS:
             self._group.create_task(self._status(connection))
             return
@@ -157,7 +162,7 @@ class Daemon:
             connection.post(failure(error, self.state) if error else success({"state": self.state}))
             connection.close()
 
-        self._ready.result().dictations.press(_ACTIONS[byte], answer)
+        self._ready.result().dictations.press(_ACTIONS[byte], asked_ns, answer)
 
     async def _status(self, connection: Connection) -> None:
         data = await self._ready.result().snapshot()
@@ -187,8 +192,8 @@ class Daemon:
         self._jobs = [self._group.create_task(job()) for job in container.jobs]
         self._ready.set_result(container)
         log.info("ready")
-        for byte, connection in self._early:
-            self._apply(byte, connection)
+        for byte, asked_ns, connection in self._early:
+            self._apply(byte, asked_ns, connection)
         await self._ending.wait()
 
     def _part(self) -> None:
@@ -296,6 +301,6 @@ def _socket_path() -> Path:
         get_secure_runtime_dir()
         return socket_path()
     except UnsafeRuntimeDirError as error:
-        raise PermissionDeniedError(str(error), hint="ls -ld $XDG_RUNTIME_DIR") from error
+        raise PermissionDeniedError(str(error)) from error
     except BadSocketPathError as error:
         raise ConfigError(str(error), hint="unset V2M_SOCKET") from error

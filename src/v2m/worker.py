@@ -42,7 +42,7 @@ from v2m.infrastructure.engines._messages import (
 
 TICK_S: Final = 0.1  # how often a growing recording is looked at: what key-up may find unheard
 TURN_WINDOWS: Final = 32  # per recording and turn, about 30 ms of work: a long file delays no dictation
-ALIVE_S: Final = 0.5  # how often the daemon hears that a long recording is being worked on
+ALIVE_S: Final = 0.5  # how often, at most, the daemon hears that the work goes on
 
 EXIT_BROKEN: Final = 70  # a programming error
 EXIT_NO_MODEL: Final = 78
@@ -72,7 +72,7 @@ class Worker:
         self._listeners: dict[int, Listener] = {}
         self._idle_vads = [build_vad()] if build_vad else []
         self._queue: queue.SimpleQueue[tuple[Listener, Segment | None]] = queue.SimpleQueue()
-        self._told_at = 0.0
+        self._told_at = 0.0  # CLOCK_MONOTONIC; of both threads: a message more or less does no harm
 
     def run(self) -> None:
         """Work until the daemon goes away. Raises EOFError then."""
@@ -136,17 +136,22 @@ class Worker:
             self._channel.send(Error(listener.job, str(error), error.hint))
             self._abandon(listener)
             return
-        now = time.perf_counter()
-        listener.vad_ms += (now - started) * 1000
+        listener.vad_ms += (time.perf_counter() - started) * 1000
         for segment in segments:
             self._queue.put((listener, segment))
         if listener.speech_until > heard:
             self._channel.send(Heard(listener.job, listener.speech_until))
-        elif listener.behind and now - self._told_at >= ALIVE_S:
-            self._told_at = now
-            self._channel.send(Working())
+        elif listener.behind:
+            self._tell_alive()
         if listener.ended:
             self._end(listener)
+
+    def _tell_alive(self) -> None:
+        """Give a sign of life, unless there was one just now; a slow machine is not a hanging process."""
+        now = time.monotonic()
+        if now - self._told_at >= ALIVE_S:
+            self._told_at = now
+            self._channel.send(Working())
 
     def _abandon(self, listener: Listener) -> None:
         listener.abandon()
@@ -181,7 +186,7 @@ class Worker:
         """Decode a segment, unless nobody wants it any more."""
         started = time.perf_counter()
         try:
-            listener.decode(engine, segment)
+            listener.decode(engine, segment, self._tell_alive)
         except EngineError as error:
             listener.abandon()
             self._channel.send(Error(listener.job, str(error), error.hint))
@@ -217,6 +222,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--verified", type=Path, help="remembers which files were compared")
     parser.add_argument("--script", action="append", default=[], help="what the scripted engine says")
     parser.add_argument("--script-delay", type=float, default=0.0, help="seconds it takes for that")
+    parser.add_argument("--script-step", type=float, default=math.inf, help="seconds between its signs of life")
     for rule in fields(SegmentRules):
         parser.add_argument(f"--{rule.name.replace('_', '-')}", type=float, default=rule.default)
     return parser.parse_args(argv)
@@ -228,7 +234,9 @@ def build_engine(arguments: argparse.Namespace) -> SpeechEngine:
         case "scripted":
             from v2m.infrastructure.engines.scripted import ScriptedEngine
 
-            return ScriptedEngine(arguments.script, delay_s=arguments.script_delay)
+            return ScriptedEngine(
+                arguments.script, delay_s=arguments.script_delay, step_s=arguments.script_step
+            )
         case _:
             from v2m.infrastructure.engines.moonshine import MoonshineEngine
             from v2m.infrastructure.models import moonshine_files

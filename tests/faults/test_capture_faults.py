@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from support.daemon import connect, new_home, read_frame, running_daemon
 from support.pipewire import PipewireSession
 from v2m.domain.audio import SpoolFlag
 from v2m.domain.errors import CaptureError, CaptureReason
@@ -66,6 +68,30 @@ async def recording(store: SpoolDirectory) -> AsyncIterator[Watched]:
         await opened.close()
     await microphone.aclose()
     spool.close()
+
+
+SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_TRANSCRIPTION__SCRIPT": '["heard"]'}
+
+
+@pytest.mark.parametrize("backend", ["pipewire", "auto"])
+def test_start_without_any_microphone_is_refused_within_a_second(session: PipewireSession, backend: str) -> None:
+    session.remove_sources()
+    sound = {name: session.env[name] for name in ("PIPEWIRE_RUNTIME_DIR", "PULSE_SERVER")}
+    with new_home(V2M_AUDIO__BACKEND=backend, **SCRIPTED, **sound) as home, running_daemon(home):
+        for _ in range(2):
+            began = time.monotonic()
+            error = home.ask("START_RECORDING")["error"]
+            assert time.monotonic() - began < 1
+            assert (error["code"], error["reason"]) == ("capture_failed", "no_device")
+            assert error["hint"] == "v2m devices"
+        with connect(home.socket) as peer:
+            peer.sendall(b"\x01")
+            assert read_frame(peer)["error"]["reason"] == "no_device"
+        assert home.state_now() == "idle"
+        assert home.spools == []
+        session.plug()
+        assert home.ask("START_RECORDING")["status"] == "success"
+        assert home.ask("STOP_RECORDING", deliver="none")["data"]["transcription"] == "heard"
 
 
 def change_default(session: PipewireSession) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.speech import clips, running, until, wheel_clips, word_error_rate, write_spool
+from support.speech import clips, running, until, wheel_assets, wheel_clips, word_error_rate, write_spool
 from v2m.domain.errors import EngineError, WorkerDiedError
 from v2m.domain.ports import TranscribeOptions
 from v2m.infrastructure._spool import SpoolDirectory
@@ -92,7 +92,7 @@ def test_two_deaths_fail_the_recording_and_no_other():
                 await kill(transcriber)
                 assert not died.done()
                 await kill(transcriber)
-            assert "v2m retry" in died.result().hint
+            assert died.result().hint == "v2m retry 1 --no-vad"
             assert spared.result().text == "take 1"
             assert transcriber.state == "ready"
 
@@ -126,6 +126,42 @@ def test_a_process_that_hangs_for_ever_fails_the_recording():
             await transcriber.wait_ready()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("delay_s", [12])
+def test_a_slow_decode_with_signs_of_life_is_waited_for(delay_s):
+    async def scene():
+        slow = ("--script=late", f"--script-delay={delay_s}", "--script-step=0.05")
+        async with running(*slow, engine="scripted") as transcriber:  # which is otherwise given 5 s
+            utterance, samples = opened(transcriber, b"\0\0" * 1600)
+            assert (await utterance.finish(samples)).text == "late"
+            assert transcriber.loads == 1
+
+    asyncio.run(scene())
+
+
+def test_after_a_kill_for_silence_the_next_process_is_given_more_time():
+    async def scene():
+        silent = ("--script=late", "--script-delay=1.5")
+        async with running(*silent, engine="scripted", patience_s=1) as transcriber:
+            for loads in (2, 3):
+                utterance, samples = opened(transcriber, b"\0\0" * 1600)
+                assert (await utterance.finish(samples)).text == "late"
+                assert transcriber.loads == loads
+
+    asyncio.run(scene())
+
+
+def test_the_embedded_engine_gives_signs_of_life_while_it_decodes():
+    from v2m.infrastructure.engines.moonshine import MoonshineEngine
+
+    engine = MoonshineEngine(folder=wheel_assets() / "tiny-en")
+    engine.load()
+    signs = []
+    stream = engine.open_stream("en")
+    stream.feed(wheel_clips()[0].pcm)
+    text = stream.finish(lambda: signs.append(1)).text
+    assert len(signs) >= len(text.split())
 
 
 def test_an_idle_process_that_is_stopped_is_left_alone():

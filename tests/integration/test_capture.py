@@ -259,20 +259,47 @@ def test_between_recordings_the_capture_threads_sleep(store: SpoolDirectory, pip
 
 def test_without_any_microphone_start_says_so_within_a_second(tmp_path: Path, store: SpoolDirectory) -> None:
     with PipewireSession() as session, session.activated():
-        node = session.node("v2m_mic")
-        assert node is not None
-        subprocess.run(["pw-cli", "destroy", str(node["id"])], check=True, capture_output=True)
+        session.remove_sources()
+
+        async def scenario(microphone: PipewireMicrophone, *, warm: bool) -> None:
+            if warm:
+                await microphone.warm()
+            spool = store.take(1)
+            started = time.monotonic()
+            with pytest.raises(CaptureError) as failure:
+                await microphone.open(spool)
+            assert time.monotonic() - started < 1
+            assert failure.value.reason is CaptureReason.NO_DEVICE
+            assert failure.value.hint
+            await asyncio.sleep(0.1)
+            assert (await asyncio.to_thread(session.sources_of, "v2m")) == [], "it listens all the same"
+            assert spool.head == 0
+            await microphone.aclose()
+            spool.close()
+
+        asyncio.run(scenario(PipewireMicrophone(), warm=False))
+        asyncio.run(scenario(PipewireMicrophone(policy="armed"), warm=True))
+        asyncio.run(scenario(PipewireMicrophone(device="v2m_gone"), warm=True))
+
+
+def test_a_microphone_that_was_plugged_in_meanwhile_is_heard(tmp_path: Path, store: SpoolDirectory) -> None:
+    with PipewireSession() as session, session.activated():
+        session.remove_sources()
 
         async def scenario() -> None:
             microphone = PipewireMicrophone()
+            await microphone.warm()
             spool = store.take(1)
-            recording = await microphone.open(spool)
-            started = time.monotonic()
-            with pytest.raises(CaptureError) as failure:
+            for _ in range(2):
+                with pytest.raises(CaptureError):
+                    await microphone.open(spool)
+                await asyncio.to_thread(session.plug)
+                recording = await microphone.open(spool)
                 await recording.first_sample()
-            assert time.monotonic() - started < 1
-            assert failure.value.reason is CaptureReason.NO_DEVICE
-            await recording.close()
+                assert recording.source == "v2m_usb"
+                await recording.close()
+                await asyncio.to_thread(session.unplug)
+                await asyncio.to_thread(wait_for, lambda: session.node("v2m_usb") is None, "the microphone to go")
             await microphone.aclose()
             spool.close()
 

@@ -350,14 +350,69 @@ with SpoolDirectory(folder / "spool", max_recording_s=600, on_degraded=told.appe
 @pytest.mark.parametrize(("size", "mode"), [("1m", "start"), ("16m", "middle")])
 def test_a_full_disk_costs_no_word(size: str, mode: str, tmp_path: Path) -> None:
     mount = f'mount -t tmpfs -o size={size} tmpfs "$1" && exec "$2" -c "$3" "$1" {mode}'
-    argv = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, FULL_DISK]
+    said = with_mounts(mount, tmp_path, FULL_DISK)
+    assert "memory" in said if mode == "start" else "no more room" in said
+
+
+READ_ONLY_FOLDER = """
+import os, subprocess, sys, time
+from pathlib import Path
+from v2m.domain.errors import StorageError
+from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
+
+def refused(act):
+    try:
+        act()
+    except StorageError as error:
+        assert error.hint
+        return
+    raise AssertionError("nothing was said")
+
+folder, told = Path(sys.argv[1]) / "spool", []
+second = os.urandom(32000)
+with SpoolDirectory(folder, max_recording_s=600, on_degraded=told.append) as store:
+    kept, unwanted = store.take(1), store.take(2)
+    for spool in (kept, unwanted):
+        assert spool.append(second) == 16000
+    deadline = time.monotonic() + 10
+    while not list(folder.glob("spare-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # A mount over it: what is open stays writable, every name in it is read-only.
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+    assert kept.append(second) == 16000
+    kept.close()
+    kept.close()
+    for _ in range(2):
+        refused(unwanted.delete)
+        assert unwanted.closed
+    refused(lambda: store.delete(kept.path))
+    store.delete(folder / "gone.spool")
+    with SpoolReader(store.open_reader(kept.path)) as reader:
+        assert bytes(reader.pcm(0, reader.head)) == second * 2
+    assert len(store.orphans(set())) == 2
+    later = store.take(3)
+    assert later.path is None and later.append(second) == 16000
+    later.delete()
+print(*told)
+"""
+
+
+def test_a_folder_that_becomes_read_only_while_somebody_speaks_costs_no_word(tmp_path: Path) -> None:
+    assert "memory" in with_mounts('exec "$2" -c "$3" "$1"', tmp_path, READ_ONLY_FOLDER)
+
+
+def with_mounts(script: str, folder: Path, code: str) -> str:
+    """Run a shell script that may mount ($1 folder, $2 Python, $3 code) and return what it says."""
+    argv = ["unshare", "-m", "sh", "-c", script, "sh", str(folder), sys.executable, code]
     if os.getuid() != 0:
         argv[1:2] = ["-rm"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environment)
     if "unshare failed" in done.stderr or "permission denied" in done.stderr.lower():
-        pytest.skip("this machine does not let us mount a small disk (unshare -rm)")
+        pytest.skip("this machine does not let us mount (unshare -rm)")
     assert done.returncode == 0, done.stderr
-    assert "memory" in done.stdout if mode == "start" else "no more room" in done.stdout
+    return done.stdout
 
 
 def test_the_c_callback_and_python_agree_on_the_layout() -> None:

@@ -112,6 +112,17 @@ class PipewireSession:
         wait_for(lambda: self.node(name), f"{name} in the graph")
         self.set_default(name)
 
+    def remove_sources(self) -> None:
+        """Take every microphone away, for good."""
+        for name in ("v2m_mic", "v2m_mic2", "v2m_stereo"):
+            if node := self.node(name):
+                self._tool("pw-cli", "destroy", str(node["id"]))
+        wait_for(lambda: not self._has_source(), "no microphone in the graph")
+
+    def _has_source(self) -> bool:
+        classes = [each["info"].get("props", {}).get("media.class", "") for each in self.dump()]
+        return any(name.startswith("Audio/Source") for name in classes)
+
     def unplug(self, name: str = "v2m_usb") -> None:
         """Take the microphone away."""
         keeper = self._plugs.pop(name)

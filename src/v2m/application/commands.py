@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from v2m.core.ipc_protocol import CommandName
-from v2m.domain.dictation import Deliver
 from v2m.domain.errors import ProtocolError, UnknownCommandError
 
 DISPLAY_VARIABLES = (
@@ -22,6 +21,8 @@ DISPLAY_VARIABLES = (
     "SWAYSOCK",
     "HYPRLAND_INSTANCE_SIGNATURE",
 )
+
+MAX_ID = 2**63 - 1  # SQLite's row ids
 
 
 class Command(BaseModel):
@@ -66,7 +67,9 @@ class StartRecording(FromDesktop):
     errors = ("state_conflict", "capture_failed", "busy")
 
     language: str | None = Field(default=None, description="Language spoken, e.g. en; default: the setting")
-    profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9")
+    profile: int | None = Field(
+        default=None, ge=1, le=9, description="Profile slot 1…9; profiles come later, every slot is the default one"
+    )
 
 
 class StopRecording(FromDesktop):
@@ -83,10 +86,6 @@ class StopRecording(FromDesktop):
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
     timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
 
-    def where(self) -> Deliver:
-        """Return `deliver` as the domain's value."""
-        return Deliver(self.deliver)
-
 
 class AbortRecording(Command):
     """Throw the open recording away, or the newest dictation that is not being typed yet."""
@@ -95,7 +94,7 @@ class AbortRecording(Command):
     answer = "`dictation`"
     errors = ("state_conflict",)
 
-    dictation: int | None = Field(default=None, description="Which dictation; default: see above")
+    dictation: int | None = Field(default=None, ge=1, le=MAX_ID, description="Which dictation; default: see above")
 
 
 class ToggleRecording(FromDesktop):
@@ -106,7 +105,9 @@ class ToggleRecording(FromDesktop):
     errors = ("state_conflict", "capture_failed", "busy", "engine_failed", "no_speech", "timeout")
 
     language: str | None = Field(default=None, description="Language spoken, when this starts")
-    profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9, when this starts")
+    profile: int | None = Field(
+        default=None, ge=1, le=9, description="Profile slot 1…9, when this starts; profiles come later"
+    )
     wait: bool = Field(default=True, description="Answer when the text has been delivered, when this stops")
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
     timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
@@ -168,7 +169,7 @@ class ListHistory(Command):
 
     limit: int = Field(default=20, ge=1, le=1000, description="How many at most")
     grep: str = Field(default="", max_length=1000, description="Only dictations with these words")
-    before: int | None = Field(default=None, description="Only dictations older than this one")
+    before: int | None = Field(default=None, ge=1, le=MAX_ID, description="Only dictations older than this one")
     with_text: bool = Field(default=False, description="Only dictations that have text")
 
 
@@ -180,7 +181,7 @@ class RetryDictation(FromDesktop):
     answer = "as STOP_RECORDING with `wait`"
     errors = ("bad_request", "state_conflict", "engine_failed", "no_speech", "timeout")
 
-    dictation: int = Field(description="Which dictation")
+    dictation: int = Field(ge=1, le=MAX_ID, description="Which dictation")
     vad: bool = Field(default=True, description="Leave out what is not speech; false decodes everything")
     language: str | None = Field(default=None, description="Language spoken")
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
@@ -195,7 +196,9 @@ class DeliverAgain(FromDesktop):
     answer = "`dictation`, `method`, `certainty`, `confirmed`, `target`"
     errors = ("bad_request", "output_failed")
 
-    dictation: int | None = Field(default=None, description="Which dictation; default: the newest with text")
+    dictation: int | None = Field(
+        default=None, ge=1, le=MAX_ID, description="Which dictation; default: the newest with text"
+    )
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
 
 

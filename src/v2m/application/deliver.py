@@ -67,11 +67,12 @@ class Deliverer:
         session = await self._sessions.current(hint)
         if where is Deliver.COPY:
             return await self._copy(text, session, Certainty.SENT)
-        trouble: list[str] = []
+        failures: list[str] = []
+        reasons: list[str] = []
         for output in self._in_order(len(text)):
             found = await output.probe(session)
             if not found.usable:
-                trouble.append(found.reason)
+                reasons.append(found.reason)
                 continue
             try:
                 delivery = await output.deliver(text, session)
@@ -80,13 +81,13 @@ class Deliverer:
                 if error.reason is OutputReason.SECRET_FIELD:
                     return Delivery("none", Certainty.HELD, 0, detail=str(error))
                 if error.delivered == 0:
-                    trouble.append(str(error))
+                    failures.append(str(error))
                     continue
                 delivery = Delivery(output.name, Certainty.UNCERTAIN, error.delivered or 0, detail=str(error))
             if delivery.certainty is Certainty.UNCERTAIN:
                 return await self._offer(text, session, delivery)
             return delivery
-        return await self._copy(text, session, Certainty.HELD, trouble)
+        return await self._copy(text, session, Certainty.HELD, _why(session, failures, reasons))
 
     def _in_order(self, characters: int) -> list[TextOutput]:
         """Put outputs that would have to slow down for so long a text behind those that need not."""
@@ -99,15 +100,22 @@ class Deliverer:
         copied = await self._copy(text, session, Certainty.UNCERTAIN)
         return replace(delivery, detail=f"{delivery.detail} Perhaps not all was typed. {copied.detail}".strip())
 
-    async def _copy(self, text: str, session: Session, certainty: Certainty, trouble: Sequence[str] = ()) -> Delivery:
-        reason = trouble[0] + " " if trouble else ""
+    async def _copy(self, text: str, session: Session, certainty: Certainty, reason: str = "") -> Delivery:
         try:
             copied = await self._clipboard.deliver(text, session)
         except OutputError as error:
-            return Delivery("none", Certainty.HELD, 0, detail=f"{reason or str(error) + ' '}The text is kept: v2m last")
-        return replace(copied, certainty=certainty, detail=f"{reason}The text is on the clipboard.")
+            return Delivery("none", Certainty.HELD, 0, detail=reason or str(error))
+        return replace(copied, certainty=certainty, detail=f"{reason} The text is on the clipboard.".strip())
 
     async def aclose(self) -> None:
         """Release every output."""
         for output in (*self._outputs, self._clipboard):
             await output.aclose()
+
+
+def _why(session: Session, failures: Sequence[str], reasons: Sequence[str]) -> str:
+    """Say why nothing could be typed: what failed counts before what was not there to be tried."""
+    if not (session.wayland or session.x11):
+        return "There is no desktop session to type into."
+    in_session = reasons if session.wayland else reasons[::-1]  # Wayland's outputs come first
+    return [*failures, *in_session, "No way of typing is switched on."][0]

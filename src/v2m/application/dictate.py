@@ -1,13 +1,13 @@
 """The one owner of "are we recording?": start, stop, abort, toggle, pause, in the order they were asked for.
 
-Every request is queued to one control task, so that opening, stopping and aborting never overlap.
-What was captured goes to the outbox, which transcribes and delivers in spoken order.
+Every request takes its turn in one task, so that opening, stopping and aborting never overlap. What was
+captured goes to the outbox, which transcribes and delivers in spoken order.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Never, TypeVar
 
 from v2m.application.announce import Announcer
@@ -15,16 +15,15 @@ from v2m.application.ledger import Ledger
 from v2m.application.outbox import Outbox, Ticket
 from v2m.application.pipeline import Job, Pipeline
 from v2m.application.recorder import Open, Recorder
+from v2m.application.turns import Answer, Turns, Work, settle
 from v2m.core.events import EventBus
 from v2m.domain.dictation import DaemonState, Deliver, Phase
 from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
 from v2m.domain.events import Discarded, Failed, StateChanged
 from v2m.domain.keys import Action, KeyRules
-from v2m.domain.ports import SpoolStore, Transcriber
+from v2m.domain.ports import Transcriber
 
 T = TypeVar("T")
-Request = Callable[[], Awaitable[None]]
-Answer = Callable[[V2mError | None], None]
 
 
 class Dictations:
@@ -36,7 +35,6 @@ class Dictations:
         recorder: Recorder,
         pipeline: Pipeline,
         transcriber: Transcriber,
-        spools: SpoolStore,
         ledger: Ledger,
         events: EventBus,
         announcer: Announcer,
@@ -44,13 +42,12 @@ class Dictations:
     ) -> None:
         self._recorder = recorder
         self._transcriber = transcriber
-        self._spools = spools
         self._ledger = ledger
         self._events = events
         self._announcer = announcer
         self._min_recording_ms = min_recording_ms
         self._keys = KeyRules()
-        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._turns = Turns()
         self._outbox = Outbox(pipeline, self.changed)
         self._group = asyncio.TaskGroup()
         self._open: Open | None = None
@@ -109,7 +106,7 @@ class Dictations:
             CaptureError: the microphone cannot be opened.
         """
         asked_ns = time.monotonic_ns()
-        return await self._in_order(lambda: self._start(hint, asked_ns, language=language, toggled=toggled))
+        return await self._turns.take(lambda: self._start(hint, asked_ns, language=language, toggled=toggled))
 
     async def stop(self, hint: Mapping[str, str], deliver: Deliver) -> Ticket | None:
         """Close the microphone; return the ticket of the dictation, None when it was only a tap.
@@ -118,7 +115,20 @@ class Dictations:
             StateError: nothing is being recorded.
             CaptureError: the microphone never gave a sample.
         """
-        return await self._in_order(lambda: self._stop(hint, deliver))
+        return await self._turns.take(lambda: self._stop(hint, deliver))
+
+    async def toggle(
+        self, hint: Mapping[str, str], deliver: Deliver, *, language: str | None = None
+    ) -> int | Ticket | None:
+        """Start, and return the dictation's id; or stop, as `stop` does. Raises what either raises."""
+        asked_ns = time.monotonic_ns()
+
+        async def turn() -> int | Ticket | None:
+            if self._open is None:
+                return await self._start(hint, asked_ns, language=language, toggled=True)
+            return await self._stop(hint, deliver)
+
+        return await self._turns.take(turn)
 
     async def abort(self, dictation: int | None = None) -> int:
         """Throw away the open recording, else the newest dictation that is not being typed.
@@ -126,33 +136,38 @@ class Dictations:
         Raises:
             StateError: there is nothing to throw away.
         """
-        return await self._in_order(lambda: self._abort(dictation))
+        return await self._turns.take(lambda: self._abort(dictation))
 
     async def pause(self, *, on: bool) -> None:
         """Refuse recordings from now on (what was heard is finished), or take them again."""
-        await self._in_order(lambda: self._pause(on=on))
+        await self._turns.take(lambda: self._pause(on=on))
 
-    async def submit(self, job: Job) -> Ticket:
-        """Queue audio that was recorded earlier."""
+    def submit(self, job: Job) -> Ticket:
+        """Queue audio that was recorded earlier. Raises BusyError, StateError."""
+        self._refuse_more()
         ticket = self._outbox.put(job)
         self.changed()
         return ticket
 
-    def press(self, action: str, answer: Answer) -> None:
-        """Apply `start`, `stop`, `abort` or `toggle` as a key does, after what was asked before; then answer."""
-        asked_ns = time.monotonic_ns()
+    async def see_through(self, work: Work[T]) -> T:
+        """Do work that must come to its end even when whoever waits for it goes away."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._group.create_task(settle(result, work))
+        return await result
 
-        async def apply() -> None:
-            try:
-                await self._press(action, asked_ns)
-            except V2mError as error:
+    def press(self, action: str, asked_ns: int, answer: Answer) -> None:
+        """Apply `start`, `stop`, `abort` or `toggle` as a key does, after what was asked before; then answer.
+
+        `asked_ns` is CLOCK_MONOTONIC when the key's byte was read.
+        """
+
+        def tell(error: V2mError | None) -> None:
+            if error is not None:
                 self._events.publish(Failed(None, error.code, str(error)))
                 self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
-                answer(error)
-            else:
-                answer(None)
+            answer(error)
 
-        self._requests.put_nowait(apply)
+        self._turns.post(lambda: self._press(action, asked_ns), tell)
 
     # --- life ---
 
@@ -161,8 +176,7 @@ class Dictations:
         try:
             async with self._group:
                 self._group.create_task(self._outbox.run())
-                while (request := await self._requests.get()) is not None:
-                    await request()
+                await self._turns.run()
         finally:
             self._ended.set()
 
@@ -174,28 +188,14 @@ class Dictations:
         """
         if not self._closed:
             self._closed = True
-            await self._in_order(lambda: self._shut(finish=finish))
-            self._requests.put_nowait(None)
+            try:
+                await self._turns.take(self._end_recording)
+            finally:
+                self._outbox.close(finish=finish)
+                self._turns.close()
         await self._ended.wait()
 
-    async def _in_order(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run `work` in the control task; its error is raised here. A caller that goes away changes nothing."""
-        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-        async def apply() -> None:
-            try:
-                value = await work()
-            except Exception as error:  # noqa: BLE001 - raised again where it was asked for
-                if not result.done():
-                    result.set_exception(error)
-            else:
-                if not result.done():
-                    result.set_result(value)
-
-        self._requests.put_nowait(apply)
-        return await result
-
-    # --- in the control task ---
+    # --- in turn ---
 
     async def _press(self, action: str, asked_ns: int) -> None:
         now, recording = asked_ns / 1e9, self._open is not None
@@ -219,37 +219,46 @@ class Dictations:
             case Action.TAP:
                 self._events.publish(Discarded(None, "tap"))
             case Action.RESTART:
-                await self._stop({}, Deliver.TYPE, hold="The key's release was lost.")
+                with suppress(CaptureError):  # told already; the new press counts
+                    await self._stop({}, Deliver.TYPE, hold="The key's release was lost.")
                 await self._start({}, asked_ns, toggled=toggled)
             case Action.IGNORE:
                 pass
 
+    def _refuse_more(self) -> None:
+        if self._closed:
+            raise StateError("The daemon is ending.", hint="toakd")
+        if self._outbox.full:
+            raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
+
     async def _start(
         self, hint: Mapping[str, str], asked_ns: int, *, language: str | None = None, toggled: bool
     ) -> int:
-        if self._paused or self._closed:
+        self._refuse_more()
+        if self._paused:
             raise StateError("v2m is paused.", hint="v2m resume")
         if self._open is not None:
             raise StateError("A recording is already running.", hint="v2m stop")
-        if self._outbox.full:
-            raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
-        self._open = await self._recorder.open(language=language, hint=hint, toggled=toggled, asked_ns=asked_ns)
-        self._watch = self._group.create_task(self._watched(self._open))
+        opened = await self._recorder.open(language=language, hint=hint, toggled=toggled, asked_ns=asked_ns)
+        self._open = opened
+        self._watch = self._group.create_task(self._watched(opened))
         self.changed()
-        return self._open.dictation
+        return opened.dictation
 
-    async def _stop(self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "") -> Ticket | None:
+    async def _stop(
+        self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "", lost: CaptureError | None = None
+    ) -> Ticket | None:
         stopped_ns = time.monotonic_ns()
         with self._ending() as opened:
             held_ms = opened.seconds_open * 1000
             stages = opened.stages()
             report = await self._recorder.close(opened)
             stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
-            if max(held_ms, report.seconds * 1000) < self._min_recording_ms:
+            if lost is None and max(held_ms, report.seconds * 1000) < self._min_recording_ms:
                 await self._discard(opened, Phase.DISCARDED, "tap")
                 return None
             if report.samples == 0:
-                await self._silent(opened, report.source)
+                await self._silent(opened, lost or _no_audio(report.source))
             self._announcer.say("Transcribing", sound="stop")
             await self._ledger.move(opened.dictation, Phase.CAPTURED, duration_s=round(report.seconds, 3))
             return self._outbox.put(
@@ -284,11 +293,8 @@ class Dictations:
         self._announcer.dismiss()
         self._events.publish(Discarded(opened.dictation, reason))
 
-    async def _silent(self, opened: Open, source: str) -> Never:
-        error = CaptureError(
-            f"No audio came from {source or 'the microphone'}.", reason=CaptureReason.SILENT, hint="v2m devices"
-        )
-        await self._recorder.throw_away(opened, Phase.FAILED, str(error))
+    async def _silent(self, opened: Open, error: CaptureError) -> Never:
+        await self._recorder.throw_away(opened, Phase.FAILED, str(error), error=error.code)
         self._events.publish(Failed(opened.dictation, error.code, str(error)))
         raise error
 
@@ -302,46 +308,48 @@ class Dictations:
             raise StateError("There is nothing to throw away.", hint="v2m status")
         job = ticket.job
         await self._outbox.abort(ticket, StateError("The dictation was aborted."))
-        await self._ledger.move(job.dictation, Phase.ABORTED, reason="aborted", raw="", text="", spool=None)
-        if job.spool is not None:
-            self._spools.delete(job.spool)
+        if not job.resumed:  # audio and text of an earlier dictation are what they were
+            await self._recorder.forget(job.dictation, job.spool)
         self._announcer.dismiss()
         self._events.publish(Discarded(job.dictation, "aborted"))
         return job.dictation
 
     async def _pause(self, *, on: bool) -> None:
-        if on and self._open is not None:
-            await self._stop({}, Deliver.TYPE)
+        if on:
+            await self._end_recording()
         self._paused = on
         self.changed()
 
-    async def _shut(self, *, finish: bool) -> None:
+    async def _end_recording(self) -> None:
+        """End the open recording as its key would; that it held nothing has been told by an event."""
         if self._open is not None:
-            await self._stop({}, Deliver.TYPE)
-        self._outbox.close(finish=finish)
+            with suppress(CaptureError):
+                await self._stop({}, Deliver.TYPE)
 
     # --- beside it ---
 
     async def _watched(self, opened: Open) -> None:
         """End a recording that nobody ends; what was heard is never thrown away."""
-        hold = ""
+        hold, lost = "", None
         try:
-            hold = reason = await self._recorder.watch(opened)
+            hold = await self._recorder.watch(opened)
         except CaptureError as error:
-            reason = str(error)
-            self._events.publish(Failed(opened.dictation, error.code, reason))
-        self._announcer.say("Recording ended", reason, urgent=True, sound="failed")
+            lost = error
+        if opened.spool.head:
+            self._announcer.say("Recording ended", hold or str(lost), urgent=True, sound="failed")
 
         async def end() -> None:
             if self._open is opened:
                 self._watch = None
-                await self._stop({}, Deliver.TYPE, hold=hold)
+                await self._stop({}, Deliver.TYPE, hold=hold, lost=lost)
 
-        self._requests.put_nowait(lambda: self._quietly(end))
+        self._turns.post(end, self._tell_nobody_asked)
 
-    async def _quietly(self, work: Request) -> None:
-        """Nobody asked, so nobody is answered: the failure has been told by an event."""
-        try:
-            await work()
-        except V2mError as error:
-            self._announcer.say(str(error), error.hint or "", urgent=True)
+    def _tell_nobody_asked(self, error: V2mError | None) -> None:
+        if error is not None:
+            self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
+
+
+def _no_audio(source: str) -> CaptureError:
+    where = source or "the microphone"
+    return CaptureError(f"No audio came from {where}.", reason=CaptureReason.SILENT, hint="v2m devices")

@@ -1,6 +1,7 @@
 """One coroutine per command, and the dict. The bus refuses to be built while a command is missing here."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -16,9 +17,9 @@ from v2m.application.outbox import Ticket
 from v2m.application.pipeline import Job, Outcome, Pipeline
 from v2m.application.status import Status, outputs
 from v2m.core.command_bus import CommandBus
-from v2m.core.ipc_protocol import PROTOCOL_VERSION
+from v2m.core.ipc_protocol import MAX_PAYLOAD_SIZE, PROTOCOL_VERSION
 from v2m.domain.audio import CaptureReport
-from v2m.domain.dictation import Certainty, Deliver, Delivery, HistoryEntry, Phase
+from v2m.domain.dictation import FINAL, Certainty, Deliver, Delivery, HistoryEntry
 from v2m.domain.errors import (
     DeadlineError,
     NoSpeechError,
@@ -27,10 +28,14 @@ from v2m.domain.errors import (
     ProtocolError,
     StateError,
     StorageError,
+    V2mError,
 )
 from v2m.domain.ports import History, Microphone, SpoolStore, TranscribeOptions, Transcriber
 
 Answer = dict[str, Any]
+
+PAGE_BYTES = MAX_PAYLOAD_SIZE * 3 // 4  # of entries in one answer; a single text is at most a seventh of the cap
+MAX_PEAK = 32768  # of audio whose level is not known any more: never called muted
 
 
 class Handlers:
@@ -95,12 +100,16 @@ class Handlers:
 
     async def stop(self, command: c.StopRecording) -> Answer:
         """Close the microphone; wait for the text if asked to."""
-        ticket = await self._dictations.stop(command.display_variables(), command.where())
+        ticket = await self._dictations.stop(command.display_variables(), Deliver(command.deliver))
+        return await self._stopped(ticket, wait=command.wait, timeout_s=command.timeout_s)
+
+    @staticmethod
+    async def _stopped(ticket: Ticket | None, *, wait: bool, timeout_s: float | None) -> Answer:
         if ticket is None:
             return {"dictation": None, "transcription": "", "discarded": "tap"}
-        if not command.wait:
+        if not wait:
             return {"dictation": ticket.job.dictation}
-        return await _outcome(ticket, command.timeout_s)
+        return await _outcome(ticket, timeout_s)
 
     async def abort(self, command: c.AbortRecording) -> Answer:
         """Throw a dictation away."""
@@ -108,11 +117,12 @@ class Handlers:
 
     async def toggle(self, command: c.ToggleRecording) -> Answer:
         """Start or stop."""
-        if self._dictations.recording is None:
-            hint = command.display_variables()
-            return {"dictation": await self._dictations.start(hint, language=command.language, toggled=True)}
-        fields = command.model_dump(include={"env", "wait", "deliver", "timeout_s"})
-        return await self.stop(c.StopRecording(**fields))
+        turned = await self._dictations.toggle(
+            command.display_variables(), Deliver(command.deliver), language=command.language
+        )
+        if isinstance(turned, int):
+            return {"dictation": turned}
+        return await self._stopped(turned, wait=command.wait, timeout_s=command.timeout_s)
 
     async def status(self, _: c.GetStatus | c.Subscribe) -> Answer:
         """Return the snapshot."""
@@ -120,8 +130,12 @@ class Handlers:
 
     async def type_text(self, command: c.TypeText) -> Answer:
         """Deliver a given text."""
-        text = self._deliverer.as_typed(command.text)
-        delivery = await self._deliverer.deliver(text, Deliver(command.deliver), command.display_variables())
+        text, where, hint = (
+            self._deliverer.as_typed(command.text),
+            Deliver(command.deliver),
+            command.display_variables(),
+        )
+        delivery = await self._dictations.see_through(lambda: self._deliverer.deliver(text, where, hint))
         return {"dictation": None, **_delivered(delivery)}
 
     async def transcribe_file(self, command: c.TranscribeFile) -> Answer:
@@ -145,16 +159,19 @@ class Handlers:
         rows = await self._history.entries(
             limit=command.limit + 1, grep=command.grep, before=command.before, with_text=command.with_text
         )
-        return {
-            "entries": [entry_data(row) for row in rows[: command.limit]],
-            "more": len(rows) > command.limit,
-        }
+        entries: list[Answer] = []
+        room = PAGE_BYTES
+        for row in rows[: command.limit]:
+            entry = entry_data(row)
+            room -= len(json.dumps(entry).encode())
+            if room < 0 and entries:
+                break
+            entries.append(entry)
+        return {"entries": entries, "more": len(rows) > len(entries)}
 
     async def retry(self, command: c.RetryDictation) -> Answer:
         """Decode kept audio once more."""
-        entry = await self._entry(command.dictation)
-        if entry.phase in (Phase.RECORDING, Phase.CAPTURED, Phase.TRANSCRIBED, Phase.REFINED, Phase.DELIVERING):
-            raise StateError(f"Dictation {entry.dictation} is still on its way.", hint="v2m status")
+        entry = self._rested(await self._entry(command.dictation))
         if not entry.spool:
             raise ProtocolError(f"The audio of dictation {entry.dictation} is gone.", hint="v2m history")
         path = Path(entry.spool)
@@ -162,27 +179,42 @@ class Handlers:
             samples, fd = self._spools.samples(path), self._spools.open_reader(path)
         except StorageError as error:
             raise ProtocolError(str(error), hint="v2m history") from error
-        await self._history.move(entry.dictation, Phase.CAPTURED, error="", reason="")
         options = TranscribeOptions(command.language or entry.language or "auto", vad=command.vad)
+        utterance = self._transcriber.open(entry.dictation, fd, options)
         job = Job(
             entry.dictation,
-            self._transcriber.open(entry.dictation, fd, options),
-            CaptureReport(samples, peak=32768),
+            utterance,
+            CaptureReport(samples, peak=MAX_PEAK),
             Deliver(command.deliver),
             command.display_variables(),
             time.monotonic_ns(),
             spool=path,
+            resumed=True,
         )
-        return await _outcome(await self._dictations.submit(job), command.timeout_s)
+        try:
+            ticket = self._dictations.submit(job)
+        except V2mError:
+            await utterance.abandon()
+            raise
+        return await _outcome(ticket, command.timeout_s)
 
     async def deliver_again(self, command: c.DeliverAgain) -> Answer:
         """Deliver an earlier text once more."""
-        entry = await self._entry(command.dictation)
+        entry = self._rested(await self._entry(command.dictation))
         if not entry.text:
             raise ProtocolError(f"Dictation {entry.dictation} has no text.", hint=f"v2m retry {entry.dictation}")
-        where = Deliver(command.deliver)
-        delivery = await self._pipeline.again(entry.dictation, entry.text, where, command.display_variables())
+        where, hint = Deliver(command.deliver), command.display_variables()
+        delivery = await self._dictations.see_through(
+            lambda: self._pipeline.again(entry.dictation, entry.text, where, hint)
+        )
         return {"dictation": entry.dictation, **_delivered(delivery)}
+
+    @staticmethod
+    def _rested(entry: HistoryEntry) -> HistoryEntry:
+        """Return the row unless its dictation is still on its way. Raises StateError."""
+        if entry.phase not in FINAL:
+            raise StateError(f"Dictation {entry.dictation} is still on its way.", hint="v2m status")
+        return entry
 
     async def list_devices(self, _: c.ListDevices) -> Answer:
         """List the microphones."""

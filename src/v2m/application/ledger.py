@@ -1,7 +1,8 @@
-"""The history as the application writes it: trouble with the disk degrades it, and never stops a dictation."""
+"""The history as the application writes it: trouble with it is told, and never stops a dictation."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from v2m.domain.dictation import HistoryEntry, Phase
@@ -12,32 +13,43 @@ log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Writes through to the history; `on_trouble` hears the first failure after each success."""
+    """Writes through to the history; `on_trouble` hears the first failure after each success.
+
+    A row that could not be begun is begun with its next step, so that a moment without the disk costs no text.
+    """
 
     def __init__(self, history: History, *, on_trouble: Callable[[str], None]) -> None:
-        self.history = history
+        self._history = history
         self._on_trouble = on_trouble
         self._working = True
+        self._unwritten: dict[int, HistoryEntry] = {}
 
     def next_id(self) -> int:
         """Return the id of the next dictation."""
-        return self.history.next_id()
+        return self._history.next_id()
 
     async def begin(self, entry: HistoryEntry) -> None:
-        """Write the row of a recording that has started."""
+        """Write the row of a recording that has started. Never raises."""
         try:
-            await self.history.begin(entry)
+            await self._history.begin(entry)
         except HistoryError as error:
+            self._unwritten[entry.dictation] = entry
             self._trouble(error)
         else:
+            self._unwritten.pop(entry.dictation, None)
             self._working = True
 
     async def move(self, dictation: int, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
-        """Write a step of a dictation."""
+        """Write a step of a dictation. Never raises."""
+        if (entry := self._unwritten.get(dictation)) is not None:
+            await self.begin(replace(entry, phase=phase, **changes))
+            return
         try:
-            await self.history.move(dictation, phase, **changes)
+            await self._history.move(dictation, phase, **changes)
         except HistoryError as error:
             self._trouble(error)
+        except ValueError:  # a step that the table forbids is our mistake, and no reason to lose a dictation
+            log.exception("the history refused a step")
         else:
             self._working = True
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from v2m.application.pipeline import Job, Outcome, Pipeline
+from v2m.core.logging import about_dictation
 from v2m.domain.dictation import DaemonState
 from v2m.domain.errors import StateError, V2mError
 
@@ -24,8 +25,8 @@ class Ticket:
 
     @property
     def abortable(self) -> bool:
-        """Whether nothing has been typed and nothing is being typed."""
-        return self.job.stage is not DaemonState.DELIVERING and not self.outcome.done()
+        """Whether the engine has not answered yet: afterwards the text is on its way to the window."""
+        return not self.job.settled and not self.outcome.done()
 
 
 class Outbox:
@@ -70,18 +71,20 @@ class Outbox:
         self._drop(ticket, error)
         await ticket.job.utterance.abandon()
 
-    @staticmethod
-    def _drop(ticket: Ticket, error: V2mError) -> None:
+    def _drop(self, ticket: Ticket, error: V2mError) -> None:
         ticket.outcome.set_result(Outcome(ticket.job.dictation, error=error))
         if ticket.work is not None:
             ticket.work.cancel()
+        else:
+            self._tickets.remove(ticket)
+            self._changed()
 
     def close(self, *, finish: bool) -> None:
         """Let `run` return once the queue is empty; without `finish`, what is not being typed is dropped."""
         self._closing = True
         self._arrived.set()
         if not finish:
-            for ticket in filter(lambda ticket: ticket.abortable, self._tickets):
+            for ticket in [ticket for ticket in self._tickets if ticket.abortable]:
                 self._drop(ticket, StateError("The daemon is ending.", hint="The audio is kept: v2m history"))
 
     async def run(self) -> None:
@@ -89,11 +92,10 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             while await self._wait():
                 ticket = self._tickets[0]
-                if not ticket.outcome.done():
-                    ticket.work = group.create_task(self._guarded(ticket.job))
-                    await asyncio.wait({ticket.work})
-                    if not ticket.outcome.done() and not ticket.work.cancelled():
-                        ticket.outcome.set_result(ticket.work.result())
+                ticket.work = group.create_task(self._guarded(ticket.job))
+                await asyncio.wait({ticket.work})
+                if not ticket.outcome.done() and not ticket.work.cancelled():
+                    ticket.outcome.set_result(ticket.work.result())
                 self._tickets.popleft()
                 self._changed()
 
@@ -106,10 +108,11 @@ class Outbox:
 
     async def _guarded(self, job: Job) -> Outcome:
         """The dictation's wall: a programming error fails this dictation and no other."""
-        try:
-            return await self._pipeline.carry(job, self._changed)
-        except Exception as error:  # the wall
-            log.exception("dictation %d failed", job.dictation)
-            return await self._pipeline.broken(job, error)
-        finally:
-            await job.utterance.abandon()
+        with about_dictation(job.dictation):
+            try:
+                return await self._pipeline.carry(job, self._changed)
+            except Exception as error:  # the wall
+                log.exception("a dictation failed")
+                return await self._pipeline.broken(job, error)
+            finally:
+                await job.utterance.abandon()

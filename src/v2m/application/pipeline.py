@@ -4,6 +4,7 @@ Called by the one consumer of `Dictations`, one dictation at a time. What goes w
 outcome; the audio or the text is kept in every case.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -49,6 +50,8 @@ class Job:
     hint: Mapping[str, str]
     stopped_ns: int  # CLOCK_MONOTONIC of the key's release, as the daemon handled it
     spool: Path | None = None  # the audio, where it is a file
+    resumed: bool = False  # an earlier dictation: its row stays as it is until there is a new text
+    settled: bool = False  # the engine has answered: too late to abort
     hold: str = ""  # why the text must not be typed by itself; empty: type it
     stage: DaemonState = DaemonState.TRANSCRIBING
     stages: dict[str, float] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class Pipeline:
         self._ledger = ledger
         self._events = events
         self._announcer = announcer
+        self._rows = asyncio.Lock()  # a row is delivered by one at a time, from `delivering` to its end
 
     async def carry(self, job: Job, changed: Callable[[], None]) -> Outcome:
         """Take a job to its end; `changed` is called when its stage changes.
@@ -71,40 +75,46 @@ class Pipeline:
         try:
             transcript = await job.utterance.finish(job.report.samples)
         except EngineError as error:
+            job.settled = True
             return await self._failed(job, error)
+        job.settled = True
         self._mark(job, "transcribed")
         text = self._deliverer.as_typed(transcript.text)
         if not text:
             return await self._suppressed(job, transcript)
         self._events.publish(Transcribed(job.dictation, text))
+        async with self._rows:
+            delivery = await self._deliver(job, transcript, text, changed)
+        log.info("%s by %s %s", delivery.certainty, delivery.method, job.stages)
+        return Outcome(job.dictation, text, delivery, stages=job.stages)
+
+    async def _deliver(self, job: Job, transcript: Transcript, text: str, changed: Callable[[], None]) -> Delivery:
+        where = Deliver.COPY if job.hold else job.deliver
         await self._ledger.move(
             job.dictation, Phase.TRANSCRIBED, raw=transcript.text, text=text, engine=transcript.engine
         )
-        return await self._deliver(job, text, changed)
-
-    async def broken(self, job: Job, error: Exception) -> Outcome:
-        """End a job that met a programming error; text and audio stay in the history."""
-        phase = Phase.UNCERTAIN if job.stage is DaemonState.DELIVERING else Phase.FAILED
-        problem = V2mError("Something broke inside v2m.", hint="The log of toakd says what.")
-        await self._ledger.move(job.dictation, phase, error=problem.code, reason=type(error).__name__)
-        self._events.publish(Failed(job.dictation, problem.code, str(problem)))
-        self._announcer.say(str(problem), f"v2m retry {job.dictation}", urgent=True, sound="failed")
-        return Outcome(job.dictation, error=problem)
-
-    async def _deliver(self, job: Job, text: str, changed: Callable[[], None]) -> Outcome:
-        where = Deliver.COPY if job.hold else job.deliver
         job.stage = DaemonState.DELIVERING
         changed()
         self._mark(job, "handed_over")
         delivery = await self._hand_over(job.dictation, text, where, job.hint)
         self._mark(job, "delivered")
         await self._settle(job.dictation, where, delivery, hold=job.hold, stages=job.stages)
-        return Outcome(job.dictation, text, delivery, stages=job.stages)
+        return delivery
+
+    async def broken(self, job: Job, error: Exception) -> Outcome:
+        """End a job that met a programming error; text and audio stay in the history."""
+        phase = Phase.UNCERTAIN if job.stage is DaemonState.DELIVERING else Phase.FAILED
+        problem = V2mError("Something broke inside v2m.", hint="The log of toakd says what.")
+        await self._rest(job, phase, error=problem.code, reason=type(error).__name__)
+        self._events.publish(Failed(job.dictation, problem.code, str(problem)))
+        self._announcer.say(str(problem), problem.hint or "", urgent=True, sound="failed")
+        return Outcome(job.dictation, error=problem)
 
     async def again(self, dictation: int, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
         """Deliver the text of an earlier dictation once more."""
-        delivery = await self._hand_over(dictation, text, where, hint)
-        await self._settle(dictation, where, delivery)
+        async with self._rows:
+            delivery = await self._hand_over(dictation, text, where, hint)
+            await self._settle(dictation, where, delivery)
         return delivery
 
     async def _hand_over(self, dictation: int, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
@@ -123,7 +133,7 @@ class Pipeline:
     ) -> None:
         """Write down and tell how a delivery went."""
         phase = self._phase(where, delivery, hold=hold)
-        reason = "" if phase is Phase.DELIVERED else hold or delivery.detail
+        reason = "" if phase is Phase.DELIVERED else self._reason(delivery, hold)
         await self._ledger.move(
             dictation,
             phase,
@@ -135,6 +145,12 @@ class Pipeline:
             **changes,
         )
         self._tell(dictation, phase, delivery, reason)
+
+    @staticmethod
+    def _reason(delivery: Delivery, hold: str) -> str:
+        """Say why a text was not plainly delivered, and where it is."""
+        kept = "The text is kept: v2m last" if delivery.method == "none" else ""
+        return " ".join(filter(None, (hold, delivery.detail, kept)))
 
     @staticmethod
     def _phase(where: Deliver, delivery: Delivery, *, hold: str) -> Phase:
@@ -154,11 +170,16 @@ class Pipeline:
         title = "Perhaps not typed" if phase is Phase.UNCERTAIN else "Not typed"
         self._announcer.say(title, reason, urgent=True, sound="failed")
 
+    async def _rest(self, job: Job, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Bring a row to rest without a text; a dictation that was resumed keeps the row it had."""
+        if not job.resumed:
+            await self._ledger.move(job.dictation, phase, stages=job.stages, **changes)
+
     async def _failed(self, job: Job, error: EngineError) -> Outcome:
-        await self._ledger.move(job.dictation, Phase.FAILED, error=error.code, reason=str(error), stages=job.stages)
+        await self._rest(job, Phase.FAILED, error=error.code, reason=str(error))
         self._events.publish(Failed(job.dictation, error.code, str(error)))
-        body = f"{error} The recording is kept: v2m retry {job.dictation}"
-        self._announcer.say("Not transcribed", body, urgent=True, sound="failed")
+        kept = f" The recording is kept: v2m retry {job.dictation}" if job.spool else ""
+        self._announcer.say("Not transcribed", f"{error}{kept}", urgent=True, sound="failed")
         return Outcome(job.dictation, error=error, stages=job.stages)
 
     async def _suppressed(self, job: Job, transcript: Transcript) -> Outcome:
@@ -168,14 +189,11 @@ class Pipeline:
             if level <= MUTED_DB
             else "no speech was found"
         )
-        await self._ledger.move(
-            job.dictation, Phase.SUPPRESSED, reason=reason, engine=transcript.engine, stages=job.stages
-        )
+        await self._rest(job, Phase.SUPPRESSED, reason=reason, engine=transcript.engine)
         self._events.publish(Suppressed(job.dictation, reason))
         self._announcer.say("Nothing heard", reason, sound="failed")
-        error = NoSpeechError(
-            f"Nothing was heard: {reason}.", hint=f"v2m retry {job.dictation} --no-vad decodes the whole recording."
-        )
+        hint = f"v2m retry {job.dictation} --no-vad" if job.spool else None
+        error = NoSpeechError(f"Nothing was heard: {reason}.", hint=hint)
         return Outcome(job.dictation, error=error, stages=job.stages)
 
     @staticmethod

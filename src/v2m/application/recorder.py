@@ -5,16 +5,19 @@ a device that goes away, a release that was lost, the longest allowed recording.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from v2m.application.announce import Announcer
 from v2m.application.ledger import Ledger
 from v2m.core.events import EventBus
 from v2m.domain.audio import SAMPLE_RATE_HZ, CaptureReport, SpoolFlag, decibels
 from v2m.domain.dictation import HistoryEntry, Phase
-from v2m.domain.errors import CaptureError, CaptureReason
+from v2m.domain.errors import CaptureError, CaptureReason, StorageError
 from v2m.domain.events import Level
 from v2m.domain.ports import (
     Microphone,
@@ -25,6 +28,8 @@ from v2m.domain.ports import (
     Transcriber,
     Utterance,
 )
+
+log = logging.getLogger(__name__)
 
 WARN_BEFORE_S = 60  # of the longest allowed recording
 LEVEL_PERIOD_S = 0.05  # the protocol promises at most 20 levels a second
@@ -97,44 +102,64 @@ class Recorder:
     async def open(self, *, language: str | None, hint: Mapping[str, str], toggled: bool, asked_ns: int) -> Open:
         """Open the microphone, then everything that need not come before it. Raises CaptureError."""
         dictation = self._ledger.next_id()
-        spool = self._spools.take(dictation, private=self._private)
-        open_called_ns = time.monotonic_ns()
-        try:
-            recording = await self._microphone.open(spool)
-        except BaseException:
-            spool.delete()
-            raise
         options = TranscribeOptions(language=language or self._language)
-        utterance = self._transcriber.open(dictation, spool.reader_fd(), options)
-        opened = Open(dictation, spool, recording, utterance, hint, toggled, asked_ns, open_called_ns)
-        await self._ledger.begin(
-            HistoryEntry(
-                dictation,
-                time.time_ns(),
-                Phase.RECORDING,
-                language=options.language,
-                spool=str(spool.path) if spool.path else None,
+        async with AsyncExitStack() as undo:
+            spool = self._spools.take(dictation, private=self._private)
+            undo.callback(self._delete, spool)
+            open_called_ns = time.monotonic_ns()
+            recording = await self._microphone.open(spool)
+            undo.push_async_callback(recording.close)
+            utterance = self._transcriber.open(dictation, spool.reader_fd(), options)
+            undo.push_async_callback(utterance.abandon)
+            path = str(spool.path) if spool.path else None
+            await self._ledger.begin(
+                HistoryEntry(dictation, time.time_ns(), Phase.RECORDING, language=options.language, spool=path)
             )
-        )
-        return opened
+            undo.pop_all()
+        return Open(dictation, spool, recording, utterance, hint, toggled, asked_ns, open_called_ns)
 
     async def close(self, opened: Open) -> CaptureReport:
         """Release the device (after the tail, if one is set), then close the spool; the audio stays."""
         if self._tail_s:
             await asyncio.sleep(self._tail_s)
-        report = await opened.recording.close()
+        try:
+            report = await opened.recording.close()
+        except CaptureError as error:  # what is in the spool was heard all the same
+            report = CaptureReport(opened.spool.head, peak=opened.spool.peak, lost=str(error))
         if report.gap:
             opened.spool.set_flags(SpoolFlag.GAP)
         opened.spool.close()
         return report
 
-    async def throw_away(self, opened: Open, phase: Phase, reason: str) -> None:
-        """Release the device and delete the audio; no engine hears it."""
-        await opened.recording.close()
+    async def throw_away(self, opened: Open, phase: Phase, reason: str, *, error: str = "") -> None:
+        """Release the device and delete the audio; no engine hears more of it."""
+        with suppress(CaptureError):
+            await opened.recording.close()
         await opened.utterance.abandon()
         opened.spool.set_flags(SpoolFlag.ABORTED)
-        opened.spool.delete()
-        await self._ledger.move(opened.dictation, phase, reason=reason, spool=None)
+        kept = None if self._delete(opened.spool) else str(opened.spool.path)
+        await self._ledger.move(opened.dictation, phase, reason=reason, error=error, spool=kept)
+
+    async def forget(self, dictation: int, spool: Path | None) -> None:
+        """Delete what was heard of a dictation that was captured and then aborted."""
+        kept = None
+        if spool is not None:
+            try:
+                self._spools.delete(spool)
+            except StorageError as error:
+                log.warning("an aborted recording stays: %s", error)
+                kept = str(spool)
+        await self._ledger.move(dictation, Phase.ABORTED, reason="aborted", raw="", text="", spool=kept)
+
+    @staticmethod
+    def _delete(spool: Spool) -> bool:
+        """Delete the audio; tell whether it is gone."""
+        try:
+            spool.delete()
+        except StorageError as error:
+            log.warning("a recording could not be deleted: %s", error)
+            return False
+        return True
 
     async def watch(self, opened: Open) -> str:
         """Give the sign, then return why the recording must end by itself, as a sentence for the user.

@@ -76,5 +76,5 @@ async def expire(*, history: History, spools: SpoolStore, now_ns: int) -> None:
                 spools.delete(Path(entry.spool))
             await history.forget_audio(entry.dictation)
         await history.expire_rows(now_ns)
-    except HistoryError as error:
+    except (HistoryError, StorageError) as error:
         log.warning("retention: %s", error)

@@ -28,19 +28,20 @@ class Phase(StrEnum):
 _P = Phase
 _UNDELIVERED = frozenset({_P.HELD, _P.FAILED, _P.ABORTED})
 
-# FAILED, SUPPRESSED, HELD, UNCERTAIN and DELIVERED can be taken up again by the user: `v2m retry`
-# decodes kept audio once more, `v2m again` delivers kept text once more.
+# Audio that is kept can be decoded again (`v2m retry`) and text that is kept delivered again (`v2m again`): the row
+# leaves its resting phase when there is a new text or a new delivery, not before, so that neither can lose the old one.
+_AGAIN = frozenset({_P.TRANSCRIBED, _P.DELIVERING})
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     _P.RECORDING: frozenset({_P.CAPTURED, _P.DISCARDED}) | _UNDELIVERED,
     _P.CAPTURED: frozenset({_P.TRANSCRIBED, _P.SUPPRESSED, _P.DISCARDED}) | _UNDELIVERED,
     _P.TRANSCRIBED: frozenset({_P.REFINED, _P.DELIVERING, _P.DELIVERED}) | _UNDELIVERED,
     _P.REFINED: frozenset({_P.DELIVERING, _P.DELIVERED}) | _UNDELIVERED,
     _P.DELIVERING: frozenset({_P.DELIVERED, _P.UNCERTAIN, _P.HELD, _P.FAILED}),
-    _P.DELIVERED: frozenset({_P.CAPTURED, _P.DELIVERING}),
-    _P.UNCERTAIN: frozenset({_P.CAPTURED, _P.DELIVERING}),
-    _P.HELD: frozenset({_P.CAPTURED, _P.DELIVERING}),
-    _P.FAILED: frozenset({_P.CAPTURED, _P.DELIVERING}),
-    _P.SUPPRESSED: frozenset({_P.CAPTURED}),
+    _P.DELIVERED: _AGAIN,
+    _P.UNCERTAIN: _AGAIN,
+    _P.HELD: _AGAIN,
+    _P.FAILED: _AGAIN,
+    _P.SUPPRESSED: _AGAIN,
     _P.ABORTED: frozenset(),
     _P.DISCARDED: frozenset(),
 }

@@ -12,7 +12,6 @@ class V2mError(Exception):
     """One sentence in the user's terms; `hint` is the command or setting that helps."""
 
     code: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -39,7 +38,6 @@ class BusyError(V2mError):
     """Too many dictations or connections at once."""
 
     code = "busy"
-    retryable = True
 
 
 class StateError(V2mError):
@@ -88,7 +86,6 @@ class CaptureError(V2mError):
     """The microphone cannot be opened, or was lost."""
 
     code = "capture_failed"
-    retryable = True
 
     def __init__(self, message: str, *, reason: CaptureReason, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -109,8 +106,6 @@ class ModelMissingError(EngineError):
 
 class WorkerDiedError(EngineError):
     """The worker process ended while it decoded."""
-
-    retryable = True
 
 
 class NoSpeechError(V2mError):

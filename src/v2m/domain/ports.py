@@ -5,7 +5,7 @@ errors come out. Adapters conform by shape (`typing.Protocol`); mypy proves it w
 root returns them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,10 +67,14 @@ class Spool(Protocol):
         """Add flags to the header."""
 
     def close(self) -> None:
-        """End the recording: cut the file to what was stored and unmap. Twice is fine."""
+        """End the recording: cut the file to what was stored and unmap. Twice is fine, a failing disk too."""
 
     def delete(self) -> None:
-        """Close and remove the audio for good."""
+        """Close and remove the audio for good. Twice is fine.
+
+        Raises:
+            StorageError: its file cannot be removed; the spool is closed all the same.
+        """
 
 
 class SpoolStore(Protocol):
@@ -98,7 +102,7 @@ class SpoolStore(Protocol):
         """Return (path, samples, wall-clock start in ns) of each spool whose path is not in `known`."""
 
     def delete(self, path: Path) -> None:
-        """Remove kept audio; nothing happens if it is gone."""
+        """Remove kept audio; nothing happens if it is gone. Raises StorageError when it cannot be removed."""
 
 
 class Recording(Protocol):
@@ -144,11 +148,18 @@ class Microphone(Protocol):
 
     name: str
 
+    async def warm(self) -> None:
+        """Connect what can be kept connected, so that the first START is as fast as the others.
+
+        With policy armed the node is there afterwards. Never raises; cancelling is harmless.
+        """
+
     async def open(self, spool: Spool) -> Recording:
         """Record into the spool from now on.
 
         Raises:
-            CaptureError: within 1 s, with the reason. Cancelling releases the device.
+            CaptureError: within 1 s, with the reason: NO_DEVICE when it is known that there is no
+                microphone. Cancelling releases the device.
         """
 
     async def devices(self) -> Sequence[Device]:
@@ -180,8 +191,11 @@ class SpeechStream(Protocol):
     def feed(self, pcm: bytes | memoryview) -> None:
         """Take S16LE mono 16 kHz."""
 
-    def finish(self) -> Hypothesis:
-        """Decode what was fed. Blocks. Raises EngineError."""
+    def finish(self, alive: Callable[[], None] = ...) -> Hypothesis:
+        """Decode what was fed; `alive` is called with each step of progress, as often as there are any.
+
+        Blocks. Raises EngineError.
+        """
 
     def abandon(self) -> None:
         """Make a running `finish` return soon, with whatever text; called from the other thread."""

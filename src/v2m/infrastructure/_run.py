@@ -5,7 +5,8 @@ import contextlib
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL as DEVNULL
+from asyncio.subprocess import PIPE as PIPE
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,3 @@ async def end_group(child: asyncio.subprocess.Process, *, grace_s: float = 0.0) 
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     await asyncio.shield(child.wait())
-
-
-__all__ = ["DEVNULL", "PIPE", "Finished", "end_group", "find_tool", "run"]

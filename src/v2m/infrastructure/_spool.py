@@ -17,7 +17,7 @@ from typing import Final, Self
 from v2m.domain.audio import OFFSET_STARTED_WALL_NS, SAMPLE_RATE_HZ
 from v2m.domain.errors import StorageError
 from v2m.infrastructure._spool_reader import SpoolReader, checked_size
-from v2m.infrastructure._spool_writer import MappedSpool, sync
+from v2m.infrastructure._spool_writer import MappedSpool, remove, sync
 
 _RECORDING: Final = "dictation-{}.spool"  # nanoseconds since 1970
 _SPARE: Final = "spare-{}.spool"
@@ -53,16 +53,14 @@ class SpoolDirectory:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and remove the spare; open spools stay as they are. Twice is fine."""
+        """End the thread and remove the spare; open spools stay as they are. Twice is fine; never raises."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        if self._spare is not None:
-            self._spare.delete()
-            self._spare = None
+        self._give_up_spare()
 
     def __enter__(self) -> Self:
         self.open()
@@ -125,9 +123,8 @@ class SpoolDirectory:
         return sorted(found, key=lambda orphan: orphan[2])
 
     def delete(self, path: Path) -> None:
-        """Remove kept audio; nothing happens if it is gone."""
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        """Remove kept audio; nothing happens if it is gone. Raises StorageError when it cannot be removed."""
+        remove(path)
 
     def _take_file(self) -> MappedSpool:
         with self._wake:
@@ -166,18 +163,19 @@ class SpoolDirectory:
             return MappedSpool(fd, path, capacity=self._capacity, on_close=self._closed)
         except OSError:
             os.close(fd)
-            self.delete(path)
+            with contextlib.suppress(StorageError):
+                remove(path)
             raise
 
     def _make_memory(self) -> MappedSpool:
         fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
         return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
 
-    def _closed(self, spool: MappedSpool, size: int) -> None:
+    def _closed(self, spool: MappedSpool, fd: int, size: int) -> None:
         """Leave cutting and the last sync to the thread: STOP does not wait for the disk."""
         with self._wake:
             self._open.pop(spool, None)
-            self._unfinished.append((spool.duplicate(), size))
+            self._unfinished.append((fd, size))
             self._wake.notify()
             if self._thread is None:
                 self._finish()
@@ -221,7 +219,8 @@ class SpoolDirectory:
         with self._wake:
             spare, self._spare = self._spare, None
         if spare is not None:
-            spare.delete()
+            with contextlib.suppress(StorageError):  # without a sample it is cleared away at the next start
+                spare.delete()
             self._finish()
         return spare is not None
 

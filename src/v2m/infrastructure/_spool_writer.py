@@ -34,6 +34,7 @@ from v2m.domain.audio import (
     SPOOL_VERSION,
     SpoolFlag,
 )
+from v2m.domain.errors import StorageError
 
 _POPULATED_AHEAD_BYTES: Final = 1 << 20  # 32 s: a sync that hangs for that long costs nothing
 _RESERVED_AHEAD_BYTES: Final = 10 << 20  # 5 min: how early a full disk is noticed
@@ -47,9 +48,11 @@ class MappedSpool:
     """A `Spool`; made by `SpoolDirectory`, whose thread calls `maintain` while a recording is open."""
 
     def __init__(
-        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool", int], None]
+        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool", int, int], None]
     ) -> None:
-        """Map the file behind `fd` for `capacity` samples and own it from then on.
+        """Map the file behind `fd` for `capacity` samples and own it until `close` hands it to `on_close`.
+
+        `on_close` is given the descriptor, which is to be cut to the size in bytes and closed.
 
         Raises:
             OSError: there is no room; the descriptor is still the caller's.
@@ -151,14 +154,13 @@ class MappedSpool:
             del self._anchor
             self._map.close()
             self.header_address = 0
-        self._on_close(self, size)
-        os.close(self._fd)
+        self._on_close(self, self._fd, size)
 
     def delete(self) -> None:
-        """Close and remove the audio for good."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+        """Close and remove the audio for good; twice is fine. Raises StorageError when the file stays."""
         self.close()
+        if self.path is not None:
+            remove(self.path)
 
     @property
     def closed(self) -> bool:
@@ -171,7 +173,7 @@ class MappedSpool:
             if self.closed:
                 return None
             self._grow(ahead=_POPULATED_AHEAD_BYTES)
-            syncing = self.duplicate()
+            syncing = os.dup(self._fd)  # outlives `close`
         sync(syncing, None)
         with self._lock:
             if not self.closed:
@@ -180,10 +182,6 @@ class MappedSpool:
                 _populate(self.header_address, SPOOL_HEADER_BYTES)
                 _populate(self.header_address + start, min(4 * SAMPLE_RATE_HZ, self._populated - start))
             return self._refused
-
-    def duplicate(self) -> int:
-        """Return another descriptor of the file, which outlives `close`."""
-        return os.dup(self._fd)
 
     def seconds_left(self) -> float:
         """Return how long the recording can go on if the disk stays as it is."""
@@ -249,10 +247,22 @@ class MappedSpool:
 def sync(fd: int, size: int | None) -> None:
     """Cut a file to `size`, write it to its disk, close the descriptor; a disk that refuses stops nobody."""
     with contextlib.suppress(OSError):
-        if size is not None:  # uncut it is only longer than its audio, whose length `head` tells
-            os.ftruncate(fd, size)
-        os.fdatasync(fd)
-    os.close(fd)
+        try:
+            if size is not None:  # uncut it is only longer than its audio, whose length `head` tells
+                os.ftruncate(fd, size)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Delete the file of a recording; nothing happens if it is gone. Raises StorageError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The recording {path} cannot be deleted: {error.strerror}.", hint=f"rm '{path}'"
+        ) from error
 
 
 def _populate(address: int, length: int) -> bool:

@@ -22,7 +22,7 @@ COMMANDS: Final = {
         (
             Field("env", "map", ""),
             Field("language", "text", "Language spoken, e.g. en; default: the setting"),
-            Field("profile", "int", "Profile slot 1…9"),
+            Field("profile", "int", "Profile slot 1…9; profiles come later, every slot is the default one"),
         ),
     ),
     "STOP_RECORDING": Command(
@@ -43,7 +43,7 @@ COMMANDS: Final = {
         (
             Field("env", "map", ""),
             Field("language", "text", "Language spoken, when this starts"),
-            Field("profile", "int", "Profile slot 1…9, when this starts"),
+            Field("profile", "int", "Profile slot 1…9, when this starts; profiles come later"),
             Field("wait", "bool", "Answer when the text has been delivered, when this stops"),
             Field("deliver", "choice", "Where the text goes", choices=("type", "copy", "none")),
             Field("timeout_s", "float", "How long to wait; the work goes on after it"),

@@ -92,7 +92,8 @@ def get_secure_runtime_dir() -> Path:
         UnsafeRuntimeDirError: with the reason and what cures it.
         BadSocketPathError: `V2M_SOCKET` is no path of a socket.
     """
-    if os.environ.get("V2M_SOCKET"):
+    chosen = os.environ.get("V2M_SOCKET")
+    if chosen:
         directory = socket_path().parent
     else:
         base = runtime_base()
@@ -104,7 +105,8 @@ def get_secure_runtime_dir() -> Path:
         pass  # judged below, whatever it is
     except OSError as error:
         raise UnsafeRuntimeDirError(f"Cannot make {directory}: {error.strerror}.") from error
-    _check_owned(directory)
+    # a directory the user named may be anything, so no command that changes it is suggested
+    _check_owned(directory, "put the socket in a directory of your own" if chosen else f"chmod 700 {directory}")
     return directory
 
 
@@ -125,12 +127,12 @@ def _check_base(base: Path) -> None:
         raise UnsafeRuntimeDirError(f"Others may write to the runtime directory {base}. {cure}")
 
 
-def _check_owned(directory: Path) -> None:
+def _check_owned(directory: Path, cure: str) -> None:
     """Open without following links and judge what was opened, so that nothing can be swapped in between."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except PermissionError as error:
-        raise UnsafeRuntimeDirError(f"{directory} cannot be read: chmod 700 {directory}") from error
+        raise UnsafeRuntimeDirError(f"{directory} cannot be read: {cure}") from error
     except OSError as error:
         raise UnsafeRuntimeDirError(
             f"{directory} is not a plain directory ({error.strerror}): remove it and start again."
@@ -147,4 +149,4 @@ def _check_owned(directory: Path) -> None:
     if mode & stat.S_ISVTX:
         raise UnsafeRuntimeDirError(f"{directory} is shared by all users: put the socket in a directory of yours.")
     if mode & 0o077:
-        raise UnsafeRuntimeDirError(f"{directory} is open to others (mode {mode:04o}): chmod 700 {directory}")
+        raise UnsafeRuntimeDirError(f"{directory} is open to others (mode {mode:04o}): {cure}")

@@ -37,7 +37,7 @@ from v2m.core.di.adapters import (
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
 from v2m.core.logging import configure
-from v2m.domain.errors import StateError
+from v2m.domain.errors import PermissionDeniedError, StateError
 from v2m.domain.events import Degraded
 from v2m.domain.ports import (
     History,
@@ -48,6 +48,7 @@ from v2m.domain.ports import (
     Transcriber,
 )
 from v2m.infrastructure._spool import SpoolDirectory
+from v2m.infrastructure.service.lock import held_lock
 from v2m.utils.paths import journal_stream
 
 log = logging.getLogger(__name__)
@@ -118,26 +119,26 @@ async def build_container(
     settings = await asyncio.to_thread(load_settings, arguments, config_file=config_file)
     configure(settings.daemon.log_level, journal_stream=journal_stream())
     async with AsyncExitStack() as stack:
-        yield await _Builder(settings, overrides, stack, shut_down).build()
+        ears = _Ears(overrides.notifier or make_notifier(settings), stack)
+        _claim(settings.paths.state(), stack)
+        ports = await _open_ports(settings, overrides, ears, stack)
+        yield await _assemble(settings, ports, ears, shut_down)
 
 
-class _Builder:
-    """Assembles in the order in which things are needed: what a pressed key needs comes first."""
+class _Ears:
+    """Who hears what happens: subscribers, the user, the status."""
 
-    def __init__(
-        self, settings: Settings, overrides: Overrides, stack: AsyncExitStack, shut_down: Callable[[bool], None]
-    ) -> None:
-        self.settings = settings
-        self.overrides = overrides
-        self.stack = stack
-        self.shut_down = shut_down
-        self.events = EventBus()
-        self.degradations = Degradations()
-        notifier = overrides.notifier or make_notifier(settings)
+    def __init__(self, notifier: Notifier, stack: AsyncExitStack) -> None:
         stack.push_async_callback(notifier.aclose)
+        self.events = EventBus()
         self.announcer = Announcer(notifier)
-        self.loop = asyncio.get_running_loop()
-        self.dictations: Dictations | None = None
+        self.degradations = Degradations()
+        self.state_changed: Callable[[], None] = lambda: None  # until there is a state that can change
+        self._loop = asyncio.get_running_loop()
+
+    def engine_changed(self) -> None:
+        """Show the engine's new state."""
+        self.state_changed()
 
     def degraded(self, what: str) -> Callable[[str], None]:
         """Return the listener that makes a weaker promise visible; may be called from any thread."""
@@ -149,116 +150,119 @@ class _Builder:
             self.events.publish(Degraded(what, detail))
 
         def listen(detail: str) -> None:
-            self.loop.call_soon_threadsafe(tell, detail)
+            self._loop.call_soon_threadsafe(tell, detail)
 
         return listen
 
-    def engine_changed(self) -> None:
-        """Follow the engine's state, once there is a state to follow it."""
-        if self.dictations is not None:
-            self.dictations.changed()
 
-    async def build(self) -> Container:
-        """Return the container; what was opened is on the exit stack."""
-        settings = self.settings
-        spools = self.stack.enter_context(
-            SpoolDirectory(
-                settings.paths.spool(),
-                max_recording_s=settings.audio.max_recording_s,
-                on_degraded=self.degraded("storage"),
-            )
-        )
-        microphone = self.overrides.microphone or make_microphone(settings)
-        self.stack.push_async_callback(microphone.aclose)
-        history = self.overrides.history or await open_history(settings, self.degraded("history"))
-        self.stack.push_async_callback(history.aclose)
-        ledger = Ledger(history, on_trouble=self.degraded("history"))
-        transcriber = self.overrides.transcriber or make_transcriber(settings, self.engine_changed)
-        self.stack.push_async_callback(transcriber.aclose)
-        deliverer = self._deliverer()
-        self.stack.push_async_callback(deliverer.aclose)
-        pipeline = Pipeline(deliverer=deliverer, ledger=ledger, events=self.events, announcer=self.announcer)
-        recorder = Recorder(
-            microphone=microphone,
-            spools=spools,
-            transcriber=transcriber,
-            ledger=ledger,
-            events=self.events,
-            announcer=self.announcer,
-            limits=Limits(
-                settings.audio.max_recording_s,
-                settings.audio.lost_release_silence_s,
-                settings.audio.toggled_silence_s,
-            ),
-            language=settings.transcription.language,
-            tail_ms=settings.audio.tail_ms,
-            private=not settings.history.enabled,
-        )
-        dictations = Dictations(
-            recorder=recorder,
-            pipeline=pipeline,
-            transcriber=transcriber,
-            spools=spools,
-            ledger=ledger,
-            events=self.events,
-            announcer=self.announcer,
-            min_recording_ms=settings.audio.min_recording_ms,
-        )
-        self.dictations = dictations
-        status = Status(
-            dictations=dictations,
-            deliverer=deliverer,
-            transcriber=transcriber,
-            degradations=self.degradations,
-            microphone={
-                "backend": settings.audio.backend,
-                "device": settings.audio.device,
-                "policy": settings.audio.policy,
-            },
-            keys={
-                name: settings.sources[key]
-                for key, name in (("gemini_api_key", "GEMINI_API_KEY"), ("groq_api_key", "GROQ_API_KEY"))
-                if getattr(settings, key)
-            },
-        )
-        handlers = Handlers(
-            dictations=dictations,
-            pipeline=pipeline,
-            deliverer=deliverer,
-            history=history,
-            spools=spools,
-            transcriber=transcriber,
-            microphone=microphone,
-            pinned_device=settings.audio.device,
-            status=status,
-            shut_down=self.shut_down,
-        )
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """The opened adapters."""
 
-        # Before the first key is obeyed: an unfinished row is then certainly of an earlier life.
-        await recover(history=history, ledger=ledger, spools=spools, announcer=self.announcer)
+    spools: SpoolDirectory
+    microphone: Microphone
+    history: History
+    transcriber: Transcriber
+    deliverer: Deliverer
 
-        async def keep() -> None:
-            while True:
-                await expire(history=history, spools=spools, now_ns=time.time_ns())
-                await asyncio.sleep(SWEEP_S)
 
-        jobs = [transcriber.run, dictations.run, self.announcer.run, keep]
-        return Container(
-            dictations,
-            self.events,
-            handlers.bus(),
-            status,
-            self.announcer,
-            settings.daemon.max_connections,
-            jobs,
+def _claim(state: Path, stack: AsyncExitStack) -> None:
+    """Keep a second daemon, of another socket, away from our history and audio. Raises AlreadyRunningError."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stack.enter_context(held_lock(state / "lock"))
+    except (OSError, PermissionDeniedError) as error:
+        log.warning("the state directory cannot be locked: %s", error)  # the user is told when it is written to
+
+
+async def _open_ports(settings: Settings, overrides: Overrides, ears: _Ears, stack: AsyncExitStack) -> _Ports:
+    """Open what a pressed key needs first; what was opened is on the stack."""
+    spools = stack.enter_context(
+        SpoolDirectory(
+            settings.paths.spool(),
+            max_recording_s=settings.audio.max_recording_s,
+            on_degraded=ears.degraded("storage"),
         )
+    )
+    microphone = overrides.microphone or make_microphone(settings)
+    stack.push_async_callback(microphone.aclose)
+    history = overrides.history or await open_history(settings, ears.degraded("history"))
+    stack.push_async_callback(history.aclose)
+    transcriber = overrides.transcriber or make_transcriber(settings, ears.engine_changed)
+    stack.push_async_callback(transcriber.aclose)
+    deliverer = Deliverer(
+        outputs=make_outputs(settings) if overrides.outputs is None else overrides.outputs,
+        clipboard=overrides.clipboard or make_clipboard(),
+        sessions=overrides.sessions or make_sessions(),
+        newline="\n" if settings.output.newline == "newline" else " ",
+        trailing_space=settings.output.trailing_space,
+    )
+    stack.push_async_callback(deliverer.aclose)
+    return _Ports(spools, microphone, history, transcriber, deliverer)
 
-    def _deliverer(self) -> Deliverer:
-        settings, overrides = self.settings, self.overrides
-        return Deliverer(
-            outputs=make_outputs(settings) if overrides.outputs is None else overrides.outputs,
-            clipboard=overrides.clipboard or make_clipboard(),
-            sessions=overrides.sessions or make_sessions(),
-            newline="\n" if settings.output.newline == "newline" else " ",
-            trailing_space=settings.output.trailing_space,
-        )
+
+def _recorder(settings: Settings, ports: _Ports, ledger: Ledger, ears: _Ears) -> Recorder:
+    audio = settings.audio
+    return Recorder(
+        microphone=ports.microphone,
+        spools=ports.spools,
+        transcriber=ports.transcriber,
+        ledger=ledger,
+        events=ears.events,
+        announcer=ears.announcer,
+        limits=Limits(audio.max_recording_s, audio.lost_release_silence_s, audio.toggled_silence_s),
+        language=settings.transcription.language,
+        tail_ms=audio.tail_ms,
+        private=not settings.history.enabled,
+    )
+
+
+def _status(settings: Settings, ports: _Ports, dictations: Dictations, ears: _Ears) -> Status:
+    secrets = {"gemini_api_key": "GEMINI_API_KEY", "groq_api_key": "GROQ_API_KEY"}
+    return Status(
+        dictations=dictations,
+        deliverer=ports.deliverer,
+        transcriber=ports.transcriber,
+        degradations=ears.degradations,
+        microphone=settings.audio.model_dump(include={"backend", "device", "policy"}),
+        keys={name: settings.sources[key] for key, name in secrets.items() if getattr(settings, key)},
+    )
+
+
+async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: Callable[[bool], None]) -> Container:
+    """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
+    events, announcer = ears.events, ears.announcer
+    ledger = Ledger(ports.history, on_trouble=ears.degraded("history"))
+    pipeline = Pipeline(deliverer=ports.deliverer, ledger=ledger, events=events, announcer=announcer)
+    dictations = Dictations(
+        recorder=_recorder(settings, ports, ledger, ears),
+        pipeline=pipeline,
+        transcriber=ports.transcriber,
+        ledger=ledger,
+        events=events,
+        announcer=announcer,
+        min_recording_ms=settings.audio.min_recording_ms,
+    )
+    ears.state_changed = dictations.changed
+    status = _status(settings, ports, dictations, ears)
+    handlers = Handlers(
+        dictations=dictations,
+        pipeline=pipeline,
+        deliverer=ports.deliverer,
+        history=ports.history,
+        spools=ports.spools,
+        transcriber=ports.transcriber,
+        microphone=ports.microphone,
+        pinned_device=settings.audio.device,
+        status=status,
+        shut_down=shut_down,
+    )
+    await recover(history=ports.history, ledger=ledger, spools=ports.spools, announcer=announcer)
+
+    async def keep() -> None:
+        while True:
+            await expire(history=ports.history, spools=ports.spools, now_ns=time.time_ns())
+            await asyncio.sleep(SWEEP_S)
+
+    jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep]
+    return Container(dictations, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs)

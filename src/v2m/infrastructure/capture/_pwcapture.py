@@ -1,6 +1,7 @@
 """The C library `pwcapture` as Python calls it: one object per connection, every foreign call releases the GIL."""
 
 import ctypes
+import errno
 import os
 import threading
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int32, c_uint32, c_uint64, c_void_p
@@ -11,6 +12,7 @@ import v2m
 from v2m.domain.audio import Device
 from v2m.domain.errors import CaptureError, CaptureReason
 
+NO_MICROPHONE: Final = "There is no microphone."
 TEXT_BYTES: Final = 256
 _DEVICES: Final = 64
 
@@ -105,7 +107,7 @@ class Connection:
         _check(self._library.v2m_arm(self._handle, target.encode(), quality))
 
     def start(self, header_address: int, target: str, quality: int) -> None:
-        """Record into the spool at this address; lasts 0.1 to 3 ms. Raises CaptureError."""
+        """Record into the spool at this address; lasts 0.1 to 3 ms. Raises CaptureError, also without a microphone."""
         _check(self._library.v2m_start(self._handle, header_address, target.encode(), quality))
 
     def wake_at_next_block(self) -> None:
@@ -144,6 +146,8 @@ class Connection:
 
 
 def _check(result: int) -> int:
+    if result == -errno.ENODEV:
+        raise CaptureError(NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
     if result < 0:
         raise CaptureError(
             f"PipeWire is not there ({os.strerror(-result)}).",

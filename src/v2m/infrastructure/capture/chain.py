@@ -39,9 +39,7 @@ class MicrophoneChain:
     async def warm(self) -> None:
         """Connect the back ends that keep a connection. Never raises."""
         for microphone in self._microphones:
-            warm = getattr(microphone, "warm", None)
-            if warm is not None:
-                await warm()
+            await microphone.warm()
 
     async def open(self, spool: Spool) -> "_ChainRecording":
         """Record into the spool from now on."""
@@ -58,6 +56,8 @@ class MicrophoneChain:
                         recording = await self._microphones[index].open(spool)
                     except CaptureError as error:
                         failure = error if number == 0 else failure
+                        if error.reason is CaptureReason.NO_DEVICE:  # another way would only hear nothing
+                            raise
                     else:
                         self.remember(index)
                         return _ChainRecording(self, self._microphones, index, recording, spool, give_up_at=give_up_at)

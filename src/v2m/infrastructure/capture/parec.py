@@ -13,6 +13,7 @@ from v2m.infrastructure._run import end_group, find_tool, run
 from v2m.infrastructure.capture._arrival import Arrival
 
 _PACKAGE: Final = "Install the package pulseaudio-utils."
+_RESTART: Final = "systemctl --user restart pipewire pipewire-pulse wireplumber"
 _LATENCY_MS: Final = 10  # first sample after 30 ms; by default parec holds audio back for 2 s
 _PATIENCE_S: Final = 0.9  # for the server's answer; `open` promises an error within 1 s
 _TERM_GRACE_S: Final = 0.2
@@ -26,6 +27,9 @@ class ParecMicrophone:
 
     def __init__(self, *, device: str = "") -> None:
         self._device = device
+
+    async def warm(self) -> None:
+        """Nothing is kept between recordings."""
 
     async def open(self, spool: Spool) -> "_ParecRecording":
         """Record into the spool from now on; returns when audio has arrived, after about 30 ms."""
@@ -70,7 +74,7 @@ class _ParecRecording(Arrival):
                     await asyncio.wait({self._end}, timeout=0.005)
         except TimeoutError:
             raise CaptureError(
-                "The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint="v2m doctor"
+                "The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint=_RESTART
             ) from None
         if not self._first.is_set():
             raise self._refusal()
@@ -140,7 +144,7 @@ async def _ask(*question: str) -> str:
         finished = await run([_tool("pactl"), *question], timeout_s=_PATIENCE_S, env={"LC_ALL": "C"})
     except (TimeoutError, OSError) as error:
         raise CaptureError(
-            "The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint="v2m doctor"
+            "The sound server does not answer.", reason=CaptureReason.NO_SERVER, hint=_RESTART
         ) from error
     if finished.status:
         raise CaptureError(

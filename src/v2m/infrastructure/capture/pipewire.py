@@ -10,6 +10,7 @@ from v2m.domain.audio import CaptureReport, Device
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.domain.ports import Spool
 from v2m.infrastructure.capture._pwcapture import (
+    NO_MICROPHONE,
     STREAM_ERROR,
     STREAM_PAUSED,
     STREAM_STREAMING,
@@ -24,7 +25,6 @@ _DRAIN_S: Final = 0.008  # for the block in flight: a graph quantum of 256/48000
 _FIRST_SAMPLE_S: Final = 0.5
 _SURVEY_S: Final = 0.2
 _PAUSED_S: Final = 0.3  # a change of the default microphone pauses for 5 ms, a dead session manager for ever
-_NO_MICROPHONE: Final = "There is no microphone."
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_LAST_S: Final = 30.0
 
@@ -56,12 +56,12 @@ class PipewireMicrophone:
         self._retry_s = _RETRY_FIRST_S
 
     async def warm(self) -> None:
-        """Connect before the first recording; an absent server is tried again later. Never raises."""
+        """Connect and, with policy armed, put the inactive stream there; an absent server is tried again later."""
         with contextlib.suppress(CaptureError):
             await self._connected()
 
     async def open(self, spool: Spool) -> "_PipewireRecording":
-        """Record into the spool from now on."""
+        """Record into the spool from now on. Raises CaptureError NO_DEVICE at once when there is no microphone."""
         connection = self._connection
         if connection is None or not connection.status().connected:
             connection = await self._connected()
@@ -206,7 +206,7 @@ class _PipewireRecording:
                         raise CaptureError(fault, reason=CaptureReason.LOST, hint="v2m devices")
                     await self._changed.wait()
         if self._hears_loudspeakers():
-            raise CaptureError(_NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
+            raise CaptureError(NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
         if not self._spool.first_sample_ns:
             raise await self._silence()
 
@@ -258,7 +258,7 @@ class _PipewireRecording:
     async def _silence(self) -> CaptureError:
         devices = await asyncio.to_thread(self._connection.devices, _SURVEY_S)
         if not devices:
-            return CaptureError(_NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
+            return CaptureError(NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
         return CaptureError(
             "The microphone sends nothing.", reason=CaptureReason.SILENT, hint="systemctl --user restart wireplumber"
         )

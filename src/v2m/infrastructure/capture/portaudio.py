@@ -25,6 +25,9 @@ class PortaudioMicrophone:
         self._library: Any = None  # the module sounddevice while PortAudio is initialised
         self._using = asyncio.Lock()  # PortAudio is not thread-safe
 
+    async def warm(self) -> None:
+        """Nothing is kept connected: PortAudio would have to hold the device open."""
+
     async def open(self, spool: Spool) -> "_PortaudioRecording":
         """Record into the spool from now on; takes about 30 ms, in a thread."""
         recording = _PortaudioRecording(spool)
@@ -76,6 +79,12 @@ class PortaudioMicrophone:
     def _open_stream(self, recording: "_PortaudioRecording") -> None:
         library = self._portaudio()
         names = [device.name for device in self._list_devices()]
+        if not names and len(library.query_devices()) == 0:  # the plug-in "pipewire" is listed while PipeWire runs
+            raise CaptureError(
+                "PortAudio finds neither a sound server nor a sound card.",
+                reason=CaptureReason.NO_SERVER,
+                hint="systemctl --user start pipewire wireplumber",
+            )
         if not names:
             raise CaptureError("There is no microphone.", reason=CaptureReason.NO_DEVICE, hint="v2m devices")
         wanted = next((name for name in names if self._device and self._device in name), None)

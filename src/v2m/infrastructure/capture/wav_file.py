@@ -1,6 +1,7 @@
 """A microphone that hears a WAV file: for a demonstration without a sound card, for tests and benches."""
 
 import asyncio
+import itertools
 import threading
 import time
 import wave
@@ -18,13 +19,20 @@ _PLAYED: Final = "The file has been played to its end."
 
 
 class WavFileMicrophone:
-    """Plays `path` (16 kHz, mono, 16 bit) from its start into each recording, in real time or at once."""
+    """Plays `path` (16 kHz, mono, 16 bit) from its start into each recording.
+
+    In real time silence follows the file until the recording is closed, as from a microphone to which
+    nobody speaks; otherwise all of it comes at once and the recording ends with it.
+    """
 
     name = "wav-file"
 
     def __init__(self, path: Path, *, realtime: bool = True) -> None:
         self._path = path
         self._realtime = realtime
+
+    async def warm(self) -> None:
+        """Nothing is kept between recordings."""
 
     async def open(self, spool: Spool) -> "_WavFileRecording":
         """Record into the spool from now on."""
@@ -49,11 +57,12 @@ class _WavFileRecording(Arrival):
 
     def _play(self, pcm: bytes, realtime: bool) -> None:  # noqa: FBT001 - a thread's argument
         started, step = time.monotonic(), _BLOCK_SAMPLES * SAMPLE_BYTES
-        for start in range(0, len(pcm), step):
+        for start in itertools.count(0, step) if realtime else range(0, len(pcm), step):
             due_s = started + start / SAMPLE_BYTES / SAMPLE_RATE_HZ - time.monotonic()
             if self._closed.wait(due_s if realtime and due_s > 0 else 0):
                 return
-            self.append(pcm[start : start + step])
+            block = pcm[start : start + step]
+            self.append(block.ljust(step, b"\0") if realtime else block)
         self.end(_PLAYED)
 
     async def _release(self) -> None:

@@ -98,13 +98,13 @@ class Listener:
         if self._stream is not None:
             self._stream.abandon()
 
-    def decode(self, engine: SpeechEngine, segment: Segment) -> None:
-        """Turn a segment into text, unless abandoned. Raises EngineError."""
+    def decode(self, engine: SpeechEngine, segment: Segment, alive: Callable[[], None]) -> None:
+        """Turn a segment into text, unless abandoned; `alive` is called meanwhile. Raises EngineError."""
         self._stream = engine.open_stream(self._language)
         if self.abandoned:  # asked after the stream is set: `abandon` sees one or the other
             return
         self._stream.feed(self._audio.pcm(segment.start, segment.end))
-        self._heard.append((segment, self._stream.finish()))
+        self._heard.append((segment, self._stream.finish(alive)))
 
     def result(self) -> Result:
         """Return what was heard in all segments."""

@@ -59,7 +59,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """From the worker, at least twice a second while it has work: it is alive."""
+    """From the worker, up to twice a second, with each step of its work: it is alive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MAX_FAILED_STARTS: Final = 3  # in a row, before it is given up until the next recording
 LOAD_PATIENCE_S: Final = 60.0  # 0.7 s is normal; a cold disk that is busy with a login takes longer
+MAX_INDULGENCE: Final = 16  # 80 s for one run of the encoder: a machine so slow cannot be dictated to
 STEADY_S: Final = 10.0  # a process that lived as long is replaced at once
 MAX_BACKOFF_S: Final = 30.0
 EXPECTED_RATE: Final = 0.1  # seconds of work per second of audio, until it is measured (here: 0.05)
@@ -45,7 +46,8 @@ class WorkerProcess:
     ) -> None:
         """Take the engine's name and further arguments of `python -m v2m.worker`; starts nothing.
 
-        `patience_s` is how long a process with work may be silent, at least, before it is replaced.
+        `patience_s` is how long a process with work may be silent, at least, before it is replaced; the
+        next one is given twice the time, because the machine may just be slow.
         """
         self._argv = [sys.executable, "-P", "-m", "v2m.worker", "--engine", engine, *arguments]
         self._on_change = on_change
@@ -55,6 +57,7 @@ class WorkerProcess:
         self._capabilities: EngineCapabilities | None = None
         self._loads = 0
         self._rate = EXPECTED_RATE
+        self._indulgence = 1  # how many times the patience; doubled after each kill until there is a text
         self._jobs: dict[int, WorkerUtterance] = {}
         self._last_job = 0
         self._socket: socket.socket | None = None
@@ -100,7 +103,7 @@ class WorkerProcess:
         """Announce a recording; takes the descriptor over. After a failure the engine is tried again."""
         self._last_job += 1
         opening = wire.Open(self._last_job, options.language, options.vad, options.file)
-        utterance = WorkerUtterance(opening, audio_fd, ask=self._ask, forget=self._forget)
+        utterance = WorkerUtterance(opening, audio_fd, dictation, ask=self._ask, forget=self._forget)
         self._jobs[utterance.job] = utterance
         if self._state == "failed":
             self._wanted.set()
@@ -111,7 +114,7 @@ class WorkerProcess:
     async def aclose(self) -> None:
         """End the process; whoever waits for a text gets an EngineError. Twice is fine."""
         if self._state != "unloaded":
-            self._change("unloaded", EngineError("The speech engine was stopped.", hint="Start toakd."))
+            self._change("unloaded", EngineError("The speech engine was stopped.", hint="toakd"))
         for utterance in list(self._jobs.values()):
             await utterance.abandon()
         self._wanted.set()
@@ -207,11 +210,12 @@ class WorkerProcess:
             waiting = [one.samples or 0 for one in self._jobs.values() if one.waiting]
             if not waiting:
                 return
-            patience_s = max(self._patience_s, 3 * self._rate * waiting[0] / SAMPLE_RATE_HZ)
+            patience_s = max(self._patience_s, 3 * self._rate * waiting[0] / SAMPLE_RATE_HZ) * self._indulgence
         self._alarm = asyncio.get_running_loop().call_later(patience_s, self._give_up)
 
     def _give_up(self) -> None:
         log.warning("The speech process hangs.")
+        self._indulgence = min(2 * self._indulgence, MAX_INDULGENCE)
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -242,6 +246,7 @@ class WorkerProcess:
             log.warning("The voice detector failed %d times; that was taken for speech.", result.vad_errors)
         if result.duration_s >= RATED_S:
             self._rate = (result.decode_ms + result.vad_ms) / 1000 / result.duration_s
+        self._indulgence = 1
         assert self._capabilities is not None
         utterance.succeed(result.transcript(self._capabilities.name))
 

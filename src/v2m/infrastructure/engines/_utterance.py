@@ -18,6 +18,7 @@ class WorkerUtterance:
         self,
         opening: Open,
         audio_fd: int,
+        dictation: int,
         *,
         ask: Callable[["WorkerUtterance", int], None],
         forget: Callable[["WorkerUtterance"], None],
@@ -25,6 +26,7 @@ class WorkerUtterance:
         self.opening = opening
         self.job = opening.job
         self.audio_fd = audio_fd
+        self._dictation = dictation  # 0: a file, which has no row in the history
         self.speech_until = 0  # samples
         self.samples: int | None = None
         self._answer: asyncio.Future[Transcript] | None = None
@@ -63,7 +65,8 @@ class WorkerUtterance:
             return
         self._deaths = 0
         if self.waiting:
-            self.fail(WorkerDiedError("The speech process died twice on this recording.", hint="v2m retry --no-vad"))
+            hint = f"v2m retry {self._dictation} --no-vad" if self._dictation else "v2m history"
+            self.fail(WorkerDiedError("The speech process died twice on this recording.", hint=hint))
         else:
             self.left_alone = True
 

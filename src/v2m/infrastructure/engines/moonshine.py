@@ -5,7 +5,7 @@ those of the decoder and keep those of the encoder, which the cached branch retu
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class MoonshineEngine:
             self._results = [entry.name for entry in self._decoder.get_outputs()]
             if self._decoder.get_outputs()[0].shape[-1] != len(self._pieces):
                 raise ValueError(f"{TOKENIZER} holds {len(self._pieces)} tokens, {DECODER} knows another number.")
-            self._decode(np.zeros(SAMPLE_RATE_HZ, np.float32), threading.Event())
+            self._decode(np.zeros(SAMPLE_RATE_HZ, np.float32), threading.Event(), lambda: None)
 
     def open_stream(self, language: str) -> "MoonshineStream":
         """Begin an utterance. Raises EngineError for any language but English."""
@@ -77,18 +77,22 @@ class MoonshineEngine:
             )
         return MoonshineStream(self)
 
-    def decode(self, samples: Floats, abandoned: threading.Event) -> Hypothesis:
+    def decode(self, samples: Floats, abandoned: threading.Event, alive: Callable[[], None]) -> Hypothesis:
         """Return the text of an utterance (16 kHz, -1…1); what it has so far when abandoned.
+
+        `alive` is called after the encoder and with each token.
 
         Raises:
             EngineError: onnxruntime failed.
         """
-        tokens, likelihoods = self._decode(samples, abandoned)
+        tokens, likelihoods = self._decode(samples, abandoned, alive)
         text = b"".join(self._pieces[token] for token in tokens if FIRST_PIECE <= token < FIRST_SPECIAL)
         confidence = sum(likelihoods) / len(likelihoods) if likelihoods else None
         return Hypothesis(text.decode("utf-8", "replace").replace(SPACE, " ").strip(), confidence)
 
-    def _decode(self, samples: Floats, abandoned: threading.Event) -> tuple[list[int], list[float]]:
+    def _decode(
+        self, samples: Floats, abandoned: threading.Event, alive: Callable[[], None]
+    ) -> tuple[list[int], list[float]]:
         """Return the tokens and the log-probability of each, the end token included."""
         sayable = int(len(samples) / SAMPLE_RATE_HZ * TOKENS_PER_S)
         limit = max(6, sayable + 2)
@@ -100,6 +104,7 @@ class MoonshineEngine:
         tokens: list[int] = []
         likelihoods: list[float] = []
         while len(tokens) < limit and not abandoned.is_set():
+            alive()
             logits, cache = self._step(token, hidden, cache, first=not likelihoods)
             token = int(logits.argmax())
             likelihoods.append(float(-np.log(np.exp(logits - logits[token]).sum())))
@@ -158,12 +163,12 @@ class MoonshineStream:
         """Take S16LE mono 16 kHz."""
         self._pcm += pcm
 
-    def finish(self) -> Hypothesis:
+    def finish(self, alive: Callable[[], None] = lambda: None) -> Hypothesis:
         """Decode what was fed; no audio has no text. Raises EngineError."""
         if not self._pcm:
             return Hypothesis("")
         samples = np.frombuffer(self._pcm, "<i2").astype(np.float32) / np.float32(32768)
-        return self._engine.decode(samples, self._abandoned)
+        return self._engine.decode(samples, self._abandoned, alive)
 
     def abandon(self) -> None:
         """Make a running `finish` return after the token it is at; called from any thread."""
@@ -177,7 +182,7 @@ def _run(session: Any, feeds: dict[str, NDArray[Any]]) -> list[Floats]:  # noqa:
 
 
 def _failed(error: Exception) -> EngineError:
-    return EngineError(f"The speech engine failed: {str(error).splitlines()[0][:200]}", hint="v2m retry")
+    return EngineError(f"The speech engine failed: {str(error).splitlines()[0][:200]}", hint="v2m history")
 
 
 def load_pieces(file: Path) -> list[bytes]:

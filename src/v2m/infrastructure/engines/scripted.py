@@ -1,9 +1,11 @@
-"""Engines that say what they are told: for tests, `v2m --simulate` and doctor, without model or audio."""
+"""Engines that say what they are told: without a model, whatever the audio is."""
 
 import asyncio
+import math
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError
@@ -19,12 +21,16 @@ def line_of(texts: Sequence[str], number: int) -> str:
 
 
 class ScriptedEngine:
-    """Runs inside the worker; answers each utterance with the next text after `delay_s`."""
+    """Runs inside the worker; answers each utterance with the next text after `delay_s`.
 
-    def __init__(self, texts: Sequence[str], *, delay_s: float = 0.0) -> None:
+    Meanwhile it makes a step of progress every `step_s`; by default none, as an engine that hangs.
+    """
+
+    def __init__(self, texts: Sequence[str], *, delay_s: float = 0.0, step_s: float = math.inf) -> None:
         self.capabilities = CAPABILITIES
         self._texts = texts
         self._delay_s = delay_s
+        self._step_s = step_s
         self._count = 0
 
     def load(self) -> None:
@@ -34,23 +40,26 @@ class ScriptedEngine:
         """Begin an utterance in any language."""
         del language
         self._count += 1
-        return ScriptedStream(line_of(self._texts, self._count), self._delay_s)
+        return ScriptedStream(line_of(self._texts, self._count), self._delay_s, self._step_s)
 
 
 class ScriptedStream:
     """One utterance of a ScriptedEngine."""
 
-    def __init__(self, text: str, delay_s: float) -> None:
+    def __init__(self, text: str, delay_s: float, step_s: float) -> None:
         self._text = text
         self._delay_s = delay_s
+        self._step_s = step_s
         self._abandoned = threading.Event()
 
     def feed(self, pcm: bytes | memoryview) -> None:
         """Take audio and forget it."""
 
-    def finish(self) -> Hypothesis:
+    def finish(self, alive: Callable[[], None] = lambda: None) -> Hypothesis:
         """Return the text after the delay; at once when abandoned."""
-        self._abandoned.wait(self._delay_s)
+        until = time.monotonic() + self._delay_s
+        while (left_s := until - time.monotonic()) > 0 and not self._abandoned.wait(min(left_s, self._step_s)):
+            alive()
         return Hypothesis(self._text, confidence=0.0)
 
     def abandon(self) -> None:
@@ -99,7 +108,7 @@ class ScriptedTranscriber:
     async def wait_ready(self) -> None:
         """Return at once. Raises EngineError after `aclose`."""
         if self._closed:
-            raise EngineError("The speech engine was stopped.", hint="v2m daemon start")
+            raise EngineError("The speech engine was stopped.", hint="toakd")
 
     async def run(self) -> None:
         """Return at once: there is no process to look after."""

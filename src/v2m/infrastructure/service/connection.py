@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from v2m.core.ipc_protocol import SLOT_BYTES, ControlByte, FrameDecoder, encode_frame, failure
-from v2m.domain.errors import BusyError, ProtocolError, V2mError
+from v2m.domain.errors import BusyError, FrameTooLargeError, ProtocolError, V2mError
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.last_active = 0.0
         self.subscribed = False
+        self.answering = False
 
     # --- asyncio.Protocol ---
 
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
                 body = self._bodies.popleft()
                 if len(self._bodies) < UNREAD_BODIES and self._transport and not self._transport.is_closing():
                     self._transport.resume_reading()
+                    self._time_frame()
                 yield body
             if self._mode != "frames":
                 return
@@ -153,9 +155,14 @@ class Connection(asyncio.Protocol):
 
     def post(self, payload: dict[str, Any]) -> None:
         """Write a frame without waiting."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(payload))
-            self._touch()
+        if self._transport is None or self._transport.is_closing():
+            return
+        try:
+            frame = encode_frame(payload)
+        except FrameTooLargeError as error:
+            frame = encode_frame(failure(error, self._hub.state, payload.get("id")))
+        self._transport.write(frame)
+        self._touch()
 
     def refuse(self, error: V2mError) -> None:
         """Say why and close."""
@@ -187,6 +194,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         self._decoder.feed(data)
+        before = len(self._bodies)
         try:
             while (body := self._decoder.next_body()) is not None:
                 self._bodies.append(body)
@@ -194,15 +202,19 @@ class Connection(asyncio.Protocol):
             self._bodies.clear()
             self.refuse(error)
             return
-        if self._decoder.pending:
-            if self._timer is None:
-                self._set_timer(FRAME_DEADLINE_S, self._too_slow)
-        else:
+        if len(self._bodies) > before:  # a frame was completed: the next one has its own time
             self._stop_timer()
-        if self._bodies:
             self._arrived.set()
         if len(self._bodies) >= UNREAD_BODIES and self._transport is not None:
             self._transport.pause_reading()
+            self._stop_timer()  # it is we who do not read
+        else:
+            self._time_frame()
+
+    def _time_frame(self) -> None:
+        """Give a frame that has begun its time."""
+        if self._decoder.pending and self._timer is None:
+            self._set_timer(FRAME_DEADLINE_S, self._too_slow)
 
     def _hung_up(self) -> bool:
         """Tell a client that closed from one that only ended its requests."""

@@ -4,7 +4,6 @@ Measured: of twelve starters over a stale socket, only `flock` before any unlink
 """
 
 import contextlib
-import fcntl
 import os
 import socket
 import stat
@@ -12,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from v2m.domain.errors import AlreadyRunningError, PermissionDeniedError
-from v2m.utils.paths import TOAK_SOCKET_NAME
+from v2m.domain.errors import PermissionDeniedError
+from v2m.infrastructure.service.lock import held_lock
+from v2m.utils.paths import SOCKET_NAME, TOAK_SOCKET_NAME
 
 # asyncio tries `backlog` accepts per wake-up and logs each failure when descriptors run out: with 1024 it
 # spins, with 16 it does not (measured).
@@ -28,11 +28,9 @@ def listening_socket(path: Path) -> Iterator[socket.socket]:
         AlreadyRunningError: another daemon holds the lock; it is not disturbed.
         PermissionDeniedError: something that is not our socket stands at the path.
     """
-    lock = _lock(path.with_name("lock") if path.name == "v2m.sock" else path.with_name(path.name + ".lock"))
-    try:
+    with held_lock(path.with_name("lock") if path.name == SOCKET_NAME else path.with_name(path.name + ".lock")):
         _refuse_foreign(path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        with listener:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
             inode = _publish(listener, path)
             alias = path.with_name(TOAK_SOCKET_NAME)
             _link(alias, path)
@@ -40,32 +38,15 @@ def listening_socket(path: Path) -> Iterator[socket.socket]:
                 yield listener
             finally:
                 _remove(path, inode, alias)
-    finally:
-        os.close(lock)
-
-
-def _lock(path: Path) -> int:
-    """Take the lock and write our pid into it for the loser's message; the file is never unlinked."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise PermissionDeniedError(f"Cannot open {path}: {error.strerror}.", hint=f"ls -l {path.parent}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        text = os.pread(fd, 20, 0).strip()
-        os.close(fd)
-        raise AlreadyRunningError(int(text) if text.isdigit() else None) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    return fd
 
 
 def _refuse_foreign(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         found = path.lstat()
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
-            raise PermissionDeniedError(f"{path} is not a socket of yours.", hint=f"rm {path}")
+            raise PermissionDeniedError(
+                f"{path} is not a socket of yours; it is left alone.", hint=f"ls -l {path}, then move it away"
+            )
 
 
 def _publish(listener: socket.socket, path: Path) -> int:

@@ -7,6 +7,7 @@ server come back.
 import asyncio
 import re
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ X11_DIR: Final = Path("/tmp/.X11-unix")  # noqa: S108 - where X servers have to 
 POINTER_ROOT: Final = 1
 _LOCAL_DISPLAY: Final = re.compile(r"(?:unix)?:(\d+)(?:\.\d+)?")
 ANSWER_S: Final = 2.0  # an X server answers within a millisecond; one that needs this long hangs
+MAX_COOKIES_BYTES: Final = 1 << 20  # a display's cookie takes about 50 bytes
 
 T = TypeVar("T")
 
@@ -106,6 +108,8 @@ def _cookie(path: str | None, number: int) -> tuple[bytes, bytes]:
     """Return the best cookie for a display; one of an earlier host name still opens the local display."""
     from Xlib import error, xauth
 
+    if path is not None and not _is_small_file(path):
+        return b"", b""
     try:
         known = xauth.Xauthority(path)
         name, data = known.get_best_auth(xauth.FamilyLocal, socket.gethostname().encode(), number)
@@ -116,6 +120,15 @@ def _cookie(path: str | None, number: int) -> tuple[bytes, bytes]:
         matching = ((name, data) for _, _, num, name, data in known.entries if num in of_display)
         name, data = next(matching, (b"", b""))
     return bytes(name), bytes(data)
+
+
+def _is_small_file(path: str) -> bool:
+    """Tell a file of cookies from what would never end, such as a pipe."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= MAX_COOKIES_BYTES
 
 
 @contextmanager

@@ -1,0 +1,38 @@
+"""A lock that only one process can hold, and that ends with it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from v2m.domain.errors import AlreadyRunningError, PermissionDeniedError
+
+
+@contextmanager
+def held_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`, with our pid in it for the loser's message; the file is never unlinked.
+
+    Raises:
+        AlreadyRunningError: another process holds it; it is not disturbed.
+        PermissionDeniedError: the file cannot be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise PermissionDeniedError(f"Cannot open {path}: {error.strerror}.", hint=f"ls -l {path.parent}") from error
+    try:
+        _take(fd)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _take(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        text = os.pread(fd, 20, 0).strip()
+        raise AlreadyRunningError(int(text) if text.isdigit() else None) from error
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
