@@ -3,8 +3,8 @@
 import shutil
 import sys
 
-from daemon import running_daemon
 from report import show_dictation, show_outputs
+from running import running_daemon
 
 from v2m.client import Client, ClientError
 

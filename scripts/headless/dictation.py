@@ -13,8 +13,8 @@ from v2m.client import Client
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from daemon import running_daemon  # beside this folder: shared with the desktop's script
 from report import show_dictation, show_outputs
+from running import running_daemon  # beside this folder: shared with the desktop's script
 
 PATIENCE_S = 60.0
 
@@ -46,7 +46,7 @@ def dictate(daemon: Client, options: argparse.Namespace) -> dict[str, Any]:
         subprocess.run(["toak", "--start"], check=True)
         while daemon.call("GET_STATUS")["recording"] is None:
             time.sleep(0.01)
-        print(f"  (a recorded voice speaks into the microphone: {options.speech.name})", flush=True)
+        print("  (a recorded voice speaks into the microphone)", flush=True)
         subprocess.run([options.feed, str(options.speech)], check=True)
         time.sleep(0.2)  # as a speaker lets go a moment after the last word
         print("$ toak --stop", flush=True)

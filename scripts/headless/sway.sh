@@ -135,7 +135,7 @@ terminal() {
   local dir=$1 banner=${2:-} number sink
   number=$(find "$dir" -maxdepth 1 -name 'sink-*.json' | wc -l)
   sink=$dir/sink-$number.json
-  spawn "$dir" "foot-$number.log" foot --log-level=error python3 "$dir/ttysink.py" "$sink" "$banner"
+  spawn "$dir" "foot-$number.log" foot --log-level=error ${V2M_FOOT_CONFIG:+"--config=$V2M_FOOT_CONFIG"} python3 "$dir/ttysink.py" "$sink" "$banner"
   local pid=$!
   await grep -q ready "$sink" || fail "the terminal did not start; see $dir/foot-$number.log"
   await focused "$dir" "$pid" || fail "the terminal did not get the focus"
@@ -152,7 +152,8 @@ def walk(node):
 sys.exit(not any(n.get("focused") and n.get("pid") == int(sys.argv[1]) for n in walk(json.load(sys.stdin))))' "$2"
 }
 
-ended() { ! kill -0 "$1"; }
+# A zombie has ended too: in a container nobody may collect it.
+ended() { ! grep -q "^State:.[^Z]" "/proc/$1/status"; }
 
 stop() {
   local dir=$1 pid pids

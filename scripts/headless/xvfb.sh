@@ -86,7 +86,8 @@ terminal() {
 
 focused() { [ "$(in_desktop "$1" xdotool getwindowfocus getwindowpid)" = "$2" ]; }
 
-ended() { ! kill -0 "$1"; }
+# A zombie has ended too: in a container nobody may collect it.
+ended() { ! grep -q "^State:.[^Z]" "/proc/$1/status"; }
 
 stop() {
   local dir=$1 pid pids

@@ -91,6 +91,7 @@ def test_start_without_any_microphone_is_refused_within_a_second(session: Pipewi
         assert home.spools == []
         session.plug()
         assert home.ask("START_RECORDING")["status"] == "success"
+        time.sleep(0.5)  # more than a tap
         assert home.ask("STOP_RECORDING", deliver="none")["data"]["transcription"] == "heard"
 
 
@@ -152,6 +153,27 @@ def test_a_dead_session_manager_ends_the_recording_and_its_audio_is_kept(
             report = await watched.recording.close()
             assert report.samples >= before
             assert report.lost == reason
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_session_manager_costs_no_audio_that_was_heard(
+    session: PipewireSession, store: SpoolDirectory
+) -> None:
+    """From 0.5 on WirePlumber links streams that outlived it; before, the recording ends and says why."""
+
+    async def scenario() -> None:
+        async with recording(store) as watched:
+            before = watched.spool.head
+            session.kill("wireplumber")
+            await asyncio.to_thread(session.up)
+            async with asyncio.timeout(15):
+                while not watched.ended.done() and watched.spool.head < before + 16_000:
+                    await asyncio.sleep(0.02)
+            report = await watched.recording.close()
+            assert report.samples >= before
+            assert report.lost or report.samples >= before + 16_000
+            print("OUTCOME", report, watched.ended.done())
 
     asyncio.run(scenario())
 

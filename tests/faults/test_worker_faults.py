@@ -128,10 +128,9 @@ def test_a_process_that_hangs_for_ever_fails_the_recording():
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("delay_s", [12])
-def test_a_slow_decode_with_signs_of_life_is_waited_for(delay_s):
+def test_a_slow_decode_with_signs_of_life_is_waited_for():
     async def scene():
-        slow = ("--script=late", f"--script-delay={delay_s}", "--script-step=0.05")
+        slow = ("--script=late", "--script-delay=12", "--script-step=0.05")
         async with running(*slow, engine="scripted") as transcriber:  # which is otherwise given 5 s
             utterance, samples = opened(transcriber, b"\0\0" * 1600)
             assert (await utterance.finish(samples)).text == "late"

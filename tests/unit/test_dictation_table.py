@@ -37,8 +37,9 @@ def reachable(start: Phase) -> set[Phase]:
         ("delivering", "delivered"),
         ("delivering", "uncertain"),
         ("delivering", "held"),
-        ("failed", "captured"),
-        ("suppressed", "captured"),
+        ("failed", "transcribed"),  # decoded again
+        ("suppressed", "transcribed"),
+        ("delivered", "transcribed"),
         ("held", "delivering"),
         ("uncertain", "delivering"),
         ("delivered", "delivering"),
@@ -60,7 +61,6 @@ def test_a_dictation_may_go_on_like_this(old: str, new: str) -> None:
         ("aborted", "captured"),  # thrown away on purpose
         ("aborted", "delivering"),
         ("discarded", "captured"),
-        ("suppressed", "delivering"),  # no text
         ("delivered", "held"),
     ],
 )

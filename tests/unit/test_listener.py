@@ -86,7 +86,7 @@ def test_a_broken_detector_loses_no_words_and_is_counted():
     listener = listening(audio, Detector(*[None] * 20))
     listener.finish(audio.head)
     (segment,) = listener.advance(50)
-    listener.decode(ScriptedEngine(["heard"]), segment)
+    listener.decode(ScriptedEngine(["heard"]), segment, lambda: None)
     result = listener.result()
     assert (segment.start, segment.end) == (0, audio.head)
     assert (result.text, result.vad_errors) == ("heard", 20)
@@ -104,7 +104,7 @@ def test_an_abandoned_recording_is_not_decoded():
     listener.finish(audio.head)
     (segment,) = listener.advance(50)
     listener.abandon()
-    listener.decode(ScriptedEngine(["heard"]), segment)
+    listener.decode(ScriptedEngine(["heard"]), segment, lambda: None)
     assert listener.result().text == ""
 
 

@@ -193,7 +193,7 @@ def test_the_directory_of_v2m_socket_is_held_to_the_same_rules(base: Path, monke
     assert get_secure_runtime_dir() == private
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     private.chmod(0o755)
-    assert f"chmod 700 {private}" in refused()
+    assert "chmod" not in refused()  # it may be a directory of the system
 
 
 def test_a_socket_directly_in_a_shared_directory_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

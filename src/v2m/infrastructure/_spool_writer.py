@@ -260,6 +260,8 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
+        if not os.path.lexists(path):  # a read-only disk refuses before it looks
+            return
         raise StorageError(
             f"The recording {path} cannot be deleted: {error.strerror}.", hint=f"rm '{path}'"
         ) from error
