@@ -234,9 +234,7 @@ def build_engine(arguments: argparse.Namespace) -> SpeechEngine:
         case "scripted":
             from v2m.infrastructure.engines.scripted import ScriptedEngine
 
-            return ScriptedEngine(
-                arguments.script, delay_s=arguments.script_delay, step_s=arguments.script_step
-            )
+            return ScriptedEngine(arguments.script, delay_s=arguments.script_delay, step_s=arguments.script_step)
         case _:
             from v2m.infrastructure.engines.moonshine import MoonshineEngine
             from v2m.infrastructure.models import moonshine_files

@@ -173,7 +173,6 @@ def test_a_restarted_session_manager_costs_no_audio_that_was_heard(
             report = await watched.recording.close()
             assert report.samples >= before
             assert report.lost or report.samples >= before + 16_000
-            print("OUTCOME", report, watched.ended.done())
 
     asyncio.run(scenario())
 

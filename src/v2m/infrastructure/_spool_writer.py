@@ -262,9 +262,7 @@ def remove(path: Path) -> None:
     except OSError as error:
         if not os.path.lexists(path):  # a read-only disk refuses before it looks
             return
-        raise StorageError(
-            f"The recording {path} cannot be deleted: {error.strerror}.", hint=f"rm '{path}'"
-        ) from error
+        raise StorageError(f"The recording {path} cannot be deleted: {error.strerror}.", hint=f"rm '{path}'") from error
 
 
 def _populate(address: int, length: int) -> bool:
