@@ -125,12 +125,19 @@ def test_a_daemon_that_started_before_the_compositor_types(sound, spoken):
         terminal.wait_text("told by the client")
 
 
-def test_a_restarted_compositor_is_followed(sound):
-    with new_home(**{name: sound.env[name] for name in SOUND}) as home, running_daemon(home):
-        for text in ("the first desktop", "the second desktop"):
+def test_a_restarted_compositor_is_followed_though_a_key_tells_no_variables():
+    scripted = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_TRANSCRIPTION__SCRIPT": '["words {n}"]'}
+    with new_home(**scripted, V2M_AUDIO__BACKEND="wav") as home, running_daemon(home):
+        for text in ("words 1", "words 2"):
             with SwayDesktop() as desktop:
+                socket = home.runtime / "wayland-1"  # where a desktop of this user has it
+                socket.unlink(missing_ok=True)
+                socket.symlink_to(desktop.variables["WAYLAND_DISPLAY"])
                 terminal = desktop.terminal()
-                home.ask("TYPE_TEXT", text=text, env=desktop.variables)
+                home.toak("--start")
+                wait_until(lambda: home.ask("GET_STATUS")["data"]["recording"], what="the recording")
+                time.sleep(0.4)
+                home.toak("--stop")
                 terminal.wait_text(text)
 
 

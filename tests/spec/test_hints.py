@@ -18,10 +18,14 @@ pytestmark = pytest.mark.spec
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "PROTOCOL.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACEHOLDERS = {"ID": "17", "CMD": "PING", "VERB": "status"}
+# What does not exist yet stands there: the one teaches how to add a verb, and has its own test.
+AHEAD = {"extending.md", "specification.md"}
 # A verb and what belongs to it: options and their values, an id, JSON or text in quotes, or `-`.
 COMMAND = re.compile(r"\bv2m (?:--\w+|\w+)(?: (?:-{1,2}[\w-]+|\d+|[A-Z]{2,}|'[^']*'|\"[^\"]*\"|-)(?![\w]))*")
-PACKAGES = re.compile(r"(?:apt(?:-get)? install|Install(?: the package)?) ((?:[a-z][\w.+-]*(?:, | and |,| )?)+)")
-OTHER_WORDS = {"and", "the", "then", "install", "v2m", "again", "newer"}
+PACKAGES = re.compile(
+    r"(?:apt(?:-get)? install|Install(?: the package)?) (?!the )((?:[a-z][\w.+-]*(?:, | and |,| )?)+)"
+)
+OTHER_WORDS = {"and", "then", "install", "v2m", "again"}
 
 
 def hints_of(path: Path) -> Iterator[str]:
@@ -69,7 +73,11 @@ def code_of(page: Path) -> Iterator[str]:
 HINTS = sorted({(path.name, text) for path in (ROOT / "src").rglob("*.py") for text in hints_of(path)})
 IN_HINTS = sorted({(name, found) for name, text in HINTS for found in COMMAND.findall(text)})
 IN_PAGES = sorted(
-    {(page.name, line.strip()) for page in PAGES for line in code_of(page) if re.match(r"\s*v2m [\w-]", line)}
+    (page.name, line.strip())
+    for page in PAGES
+    if page.name not in AHEAD
+    for line in {line.partition(" | ")[0] for line in code_of(page)}
+    if re.match(r"\s*v2m [\w-]", line)
 )
 
 
@@ -80,6 +88,8 @@ def check(command: str) -> None:
     if words[0].startswith("-"):
         assert words[0] in {"--help", "--version"}, command
         return
+    if words == ["call"]:
+        return
     if raw.is_raw(words) or words[0] == "call":
         name = words[words[0] == "call"]
         assert name in raw_names(), f"{command}: there is no command {name}"
@@ -87,6 +97,8 @@ def check(command: str) -> None:
     group = build_group()
     verb, parser, rest = group.resolve_command(click.Context(group), words)
     assert parser is not None
+    if not rest:  # the verb is only named
+        return
     try:
         parser.make_context(verb or "", [word for word in rest if word != "--help"])
     except click.ClickException as error:

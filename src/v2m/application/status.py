@@ -56,6 +56,7 @@ class Status:
                 "seconds": round(opened.seconds_open, 2),
                 "source": opened.recording.source,
                 "backend": opened.recording.backend,
+                "stages": opened.stages(),
             },
             "engine": self._engine(),
             "microphone": dict(self._microphone),

@@ -11,22 +11,19 @@ from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.ports import EngineCapabilities, TranscribeOptions
 from v2m.infrastructure._run import end_group
 from v2m.infrastructure.engines import _messages as wire
+from v2m.infrastructure.engines._patience import Patience
 from v2m.infrastructure.engines._utterance import WorkerUtterance
 
 log = logging.getLogger(__name__)
 
 MAX_FAILED_STARTS: Final = 3  # in a row, before it is given up until the next recording
 LOAD_PATIENCE_S: Final = 60.0  # 0.7 s is normal; a cold disk that is busy with a login takes longer
-MAX_INDULGENCE: Final = 16  # 80 s for one run of the encoder: a machine so slow cannot be dictated to
 STEADY_S: Final = 10.0  # a process that lived as long is replaced at once
 MAX_BACKOFF_S: Final = 30.0
-EXPECTED_RATE: Final = 0.1  # seconds of work per second of audio, until it is measured (here: 0.05)
-RATED_S: Final = 5.0  # a shorter recording says little about that
 
 
 class WorkerProcess:
@@ -46,18 +43,15 @@ class WorkerProcess:
     ) -> None:
         """Take the engine's name and further arguments of `python -m v2m.worker`; starts nothing.
 
-        `patience_s` is how long a process with work may be silent, at least, before it is replaced; the
-        next one is given twice the time, because the machine may just be slow.
+        `patience_s` is how long a process with work may be silent, at least, before it is replaced.
         """
         self._argv = [sys.executable, "-P", "-m", "v2m.worker", "--engine", engine, *arguments]
         self._on_change = on_change
-        self._patience_s = patience_s
+        self._patience = Patience(patience_s)
         self._state = "warming"
         self._error: EngineError | None = None
         self._capabilities: EngineCapabilities | None = None
         self._loads = 0
-        self._rate = EXPECTED_RATE
-        self._indulgence = 1  # how many times the patience; doubled after each kill until there is a text
         self._jobs: dict[int, WorkerUtterance] = {}
         self._last_job = 0
         self._socket: socket.socket | None = None
@@ -210,12 +204,12 @@ class WorkerProcess:
             waiting = [one.samples or 0 for one in self._jobs.values() if one.waiting]
             if not waiting:
                 return
-            patience_s = max(self._patience_s, 3 * self._rate * waiting[0] / SAMPLE_RATE_HZ) * self._indulgence
+            patience_s = self._patience.seconds(waiting[0])
         self._alarm = asyncio.get_running_loop().call_later(patience_s, self._give_up)
 
     def _give_up(self) -> None:
         log.warning("The speech process hangs.")
-        self._indulgence = min(2 * self._indulgence, MAX_INDULGENCE)
+        self._patience.ran_out()
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -244,9 +238,7 @@ class WorkerProcess:
     def _answer(self, utterance: WorkerUtterance, result: wire.Result) -> None:
         if result.vad_errors:
             log.warning("The voice detector failed %d times; that was taken for speech.", result.vad_errors)
-        if result.duration_s >= RATED_S:
-            self._rate = (result.decode_ms + result.vad_ms) / 1000 / result.duration_s
-        self._indulgence = 1
+        self._patience.answered(duration_s=result.duration_s, work_s=(result.decode_ms + result.vad_ms) / 1000)
         assert self._capabilities is not None
         utterance.succeed(result.transcript(self._capabilities.name))
 
