@@ -109,6 +109,7 @@ def test_on_a_desktop_each_dictation_is_reported_once_until_ctrl_c(home: Home, t
         wait_until(lambda: "Hold the key" in printed.read_text() or process.poll() is not None, what="the hotkeys")
         for _ in range(2):
             home.ask("START_RECORDING")
+            wait_until(lambda: home.ask("GET_STATUS")["data"]["recording"]["seconds"] > 0.5, what="more than a tap")
             home.ask("STOP_RECORDING", wait=False)
             home.wait_state("idle")
         wait_until(lambda: "the second of two" in printed.read_text(), what="the report")

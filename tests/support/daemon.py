@@ -110,14 +110,23 @@ def _read_exactly(peer: socket.socket, wanted: int) -> bytes:
 
 
 def connect(path: Path, timeout_s: float = 30.0) -> socket.socket:
-    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    peer.settimeout(timeout_s)
-    try:
-        peer.connect(str(path))
-    except OSError:
-        peer.close()
-        raise
-    return peer
+    """Connect; a full backlog is waited for."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        peer.settimeout(timeout_s)
+        try:
+            peer.connect(str(path))
+        except BlockingIOError:
+            peer.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+        except OSError:
+            peer.close()
+            raise
+        else:
+            return peer
 
 
 def listens(path: Path) -> bool:
