@@ -38,6 +38,8 @@ def parse_duration(text: object) -> object:
 
 def _methods(value: object) -> object:
     """Let an environment variable list outputs with commas, and one name stand for a list of one."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return _json_list(value)
     if isinstance(value, str) and value.strip() != "auto":
         return tuple(name.strip() for name in value.split(","))
     return value.strip() if isinstance(value, str) else value
@@ -62,6 +64,8 @@ def _whole(value: object) -> object:
 
 
 def _absolute(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
     path = Path(text).expanduser() if text else None
     if path is not None and not path.is_absolute():
         raise ValueError("must be an absolute path, or empty")

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from support import speech
-from support.pipewire import PipewireSession, pipewire, wait_for, write_wav
+from support.audio import write_wav
+from support.daemon import wait_until
+from support.pipewire import PipewireSession, pipewire
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.domain.ports import Microphone
 from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
@@ -47,7 +49,7 @@ def store(tmp_path: Path) -> Iterator[SpoolDirectory]:
 @pytest.fixture(scope="module")
 def sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = next(clip for clip in speech.clips() if clip.kind == "speech" and len(clip.pcm) > 2 * 2 * 16_000)
-    return write_wav(tmp_path_factory.mktemp("speech") / "sentence.wav", clip.pcm)
+    return write_wav(tmp_path_factory.mktemp("speech") / "sentence.wav", pcm=clip.pcm)
 
 
 @pytest.fixture(params=[*SERVED, "wav-file"])
@@ -166,7 +168,7 @@ def test_a_cancelled_open_leaves_the_device_released(
         spool.close()
 
     asyncio.run(scenario())
-    wait_for(lambda: not linked(pipewire), "the link to go")
+    wait_until(lambda: not linked(pipewire), what="the link to go")
 
 
 def test_cancelled_waits_do_no_harm(microphone: Microphone, store: SpoolDirectory) -> None:
@@ -285,7 +287,7 @@ def test_a_pinned_microphone_is_heard(
 
 
 def test_a_wav_file_of_another_form_is_refused_with_the_cure(tmp_path: Path, store: SpoolDirectory) -> None:
-    wrong = write_wav(tmp_path / "wrong.wav", bytes(100), rate=44_100)
+    wrong = write_wav(tmp_path / "wrong.wav", pcm=bytes(100), rate=44_100)
 
     async def scenario(path: Path) -> None:
         with pytest.raises(CaptureError) as failure:
@@ -300,7 +302,7 @@ def test_after_the_end_of_a_wav_file_there_is_silence_until_the_recording_is_clo
     tmp_path: Path, store: SpoolDirectory
 ) -> None:
     pcm = b"\x01\x02" * 1111  # not a whole number of blocks
-    path = write_wav(tmp_path / "short.wav", pcm)
+    path = write_wav(tmp_path / "short.wav", pcm=pcm)
 
     async def scenario() -> None:
         spool = store.take(1)
@@ -322,7 +324,7 @@ def test_after_the_end_of_a_wav_file_there_is_silence_until_the_recording_is_clo
 
 def test_a_wav_file_can_be_heard_at_once(tmp_path: Path, store: SpoolDirectory) -> None:
     pcm = os.urandom(2 * 16_000 * 120)  # longer than what is populated ahead
-    path = write_wav(tmp_path / "long.wav", pcm)
+    path = write_wav(tmp_path / "long.wav", pcm=pcm)
 
     async def scenario() -> None:
         spool = store.take(1)

@@ -11,6 +11,7 @@ import pytest
 
 from support.daemon import connect, new_home, read_frame, running_daemon
 from support.pipewire import PipewireSession
+from support.speech import until
 from v2m.domain.audio import SpoolFlag
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.infrastructure._spool import SpoolDirectory
@@ -251,9 +252,3 @@ def test_a_recording_closed_while_the_microphone_is_being_found_again_stays_clos
             assert watched.spool.head == report.samples
 
     asyncio.run(scenario())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from support import speech
-from support.pipewire import PipewireSession, pipewire, process_that_records, wait_for, write_wav
+from support.audio import write_wav
+from support.daemon import wait_until
+from support.pipewire import PipewireSession, pipewire, process_that_records
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
 from v2m.infrastructure._spool_writer import MappedSpool
@@ -32,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[SpoolDirectory]:
 @pytest.fixture(scope="module")
 def sentence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clip = next(clip for clip in speech.clips() if clip.kind == "speech" and len(clip.pcm) > 2 * 2 * 16_000)
-    return write_wav(tmp_path_factory.mktemp("speech") / "sentence.wav", clip.pcm)
+    return write_wav(tmp_path_factory.mktemp("speech") / "sentence.wav", pcm=clip.pcm)
 
 
 def test_while_idle_nothing_of_ours_is_in_the_graph(store: SpoolDirectory, pipewire: PipewireSession) -> None:
@@ -40,14 +42,14 @@ def test_while_idle_nothing_of_ours_is_in_the_graph(store: SpoolDirectory, pipew
         microphone = PipewireMicrophone()
         await microphone.warm()
         for _ in range(2):
-            await asyncio.to_thread(wait_for, lambda: pipewire.node("v2m") is None, "no node while idle")
+            await asyncio.to_thread(wait_until, lambda: pipewire.node("v2m") is None, what="no node while idle")
             spool = store.take(1)
             recording = await microphone.open(spool)
             await recording.first_sample()
             assert await asyncio.to_thread(pipewire.sources_of, "v2m") == ["v2m_mic"]
             await recording.close()
             spool.close()
-        await asyncio.to_thread(wait_for, lambda: pipewire.node("v2m") is None, "no node after STOP")
+        await asyncio.to_thread(wait_until, lambda: pipewire.node("v2m") is None, what="no node after STOP")
         await microphone.aclose()
 
     asyncio.run(scenario())
@@ -78,7 +80,7 @@ def test_armed_keeps_an_inactive_node_between_recordings(store: SpoolDirectory, 
         microphone = PipewireMicrophone(policy="armed")
         await microphone.warm()
         for number in range(2):
-            node = await asyncio.to_thread(wait_for, lambda: pipewire.node("v2m"), "our inactive node")
+            node = await asyncio.to_thread(wait_until, lambda: pipewire.node("v2m"), what="our inactive node")
             assert node["info"]["state"] != "running"
             spool = store.take(number)
             recording = await microphone.open(spool)
@@ -86,7 +88,7 @@ def test_armed_keeps_an_inactive_node_between_recordings(store: SpoolDirectory, 
             await recording.close()
             spool.close()
         await microphone.aclose()
-        await asyncio.to_thread(wait_for, lambda: pipewire.node("v2m") is None, "the node to go")
+        await asyncio.to_thread(wait_until, lambda: pipewire.node("v2m") is None, what="the node to go")
 
     asyncio.run(scenario())
 
@@ -96,10 +98,10 @@ def test_the_link_goes_with_the_process(number: int, pipewire: PipewireSession, 
     with process_that_records(pipewire, tmp_path) as child:
         assert child.stdout is not None
         path = Path(child.stdout.readline().strip())
-        wait_for(lambda: pipewire.sources_of("v2m"), "the link")
+        wait_until(lambda: pipewire.sources_of("v2m"), what="the link")
         child.send_signal(number)
         child.wait()
-        wait_for(lambda: pipewire.node("v2m") is None, "the node to go", seconds=2)
+        wait_until(lambda: pipewire.node("v2m") is None, what="the node to go", timeout_s=2)
     with SpoolDirectory(tmp_path, max_recording_s=600, on_degraded=pytest.fail) as store:
         ((orphan, samples, _),) = store.orphans(set())
         assert orphan == path
@@ -299,7 +301,9 @@ def test_a_microphone_that_was_plugged_in_meanwhile_is_heard(tmp_path: Path, sto
                 assert recording.source == "v2m_usb"
                 await recording.close()
                 await asyncio.to_thread(session.unplug)
-                await asyncio.to_thread(wait_for, lambda: session.node("v2m_usb") is None, "the microphone to go")
+                await asyncio.to_thread(
+                    wait_until, lambda: session.node("v2m_usb") is None, what="the microphone to go"
+                )
             await microphone.aclose()
             spool.close()
 

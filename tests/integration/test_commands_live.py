@@ -63,6 +63,13 @@ def test_every_verb_answers(home):
     assert home.v2m("abort").returncode == 0
 
 
+def test_an_answer_that_cannot_be_written_is_one_sentence(home):
+    with open("/dev/full", "w") as full:
+        result = home.v2m("status", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 70
+    assert result.stderr == "v2m: The answer cannot be written: No space left on device.\n"
+
+
 def test_words_typed_by_hand_are_kept_where_there_is_no_window(home):
     result = home.v2m("type", "hello")
     assert result.returncode == 70

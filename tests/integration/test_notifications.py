@@ -20,6 +20,7 @@ import pytest
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
+from support.speech import until
 from v2m.infrastructure.desktop.memory import MemoryNotifier, Shown
 from v2m.infrastructure.desktop.notifications import DesktopNotifier
 from v2m.infrastructure.desktop.sounds import PLAYERS, Sounds, tone
@@ -381,12 +382,6 @@ def fake_player(folder: Path, script: str) -> None:
     player = folder / PLAYERS[0]
     player.write_text(f"#!/bin/sh\n{script}\n")
     player.chmod(0o755)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def test_a_sound_is_handed_to_the_player_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pipewire import wait_for
+from support.daemon import wait_until
 from v2m.domain import audio
 from v2m.domain.audio import SPOOL_HEADER_BYTES, SpoolFlag
 from v2m.domain.errors import StorageError
@@ -129,7 +129,7 @@ def test_a_closed_recording_takes_no_more_room_than_its_audio(store: SpoolDirect
     spool.close()
     assert spool.path is not None
     path = spool.path
-    wait_for(lambda: path.stat().st_size == SPOOL_HEADER_BYTES + len(SECOND), "the file to be cut")
+    wait_until(lambda: path.stat().st_size == SPOOL_HEADER_BYTES + len(SECOND), what="the file to be cut")
     assert path.stat().st_blocks * 512 < 2 * len(SECOND)
     assert store.samples(path) == 16_000
     assert read_all(store.open_reader(path)) == SECOND
@@ -198,7 +198,7 @@ def test_a_head_beyond_the_file_is_not_believed(store: SpoolDirectory) -> None:
     spool.close()
     assert spool.path is not None
     path = spool.path
-    wait_for(lambda: path.stat().st_size == SPOOL_HEADER_BYTES + len(SECOND), "the file to be cut")
+    wait_until(lambda: path.stat().st_size == SPOOL_HEADER_BYTES + len(SECOND), what="the file to be cut")
     with path.open("r+b") as file:
         file.seek(audio.OFFSET_HEAD)
         file.write(struct.pack("<Q", 2**63))
@@ -281,7 +281,7 @@ def test_a_spare_whose_file_is_gone_is_not_used(store: SpoolDirectory, tmp_path:
 
 def test_a_spare_is_ready_for_the_next_recording(store: SpoolDirectory, tmp_path: Path) -> None:
     spool = store.take(1)
-    wait_for(lambda: list((tmp_path / "state" / "spool").glob("spare-*")), "the next spare")
+    wait_until(lambda: list((tmp_path / "state" / "spool").glob("spare-*")), what="the next spare")
     spool.close()
 
 
@@ -300,7 +300,7 @@ def test_nothing_runs_while_nothing_records(store: SpoolDirectory) -> None:
         time.sleep(0.5)
         return woken() == before
 
-    wait_for(quiet, "the helper thread to sleep")
+    wait_until(quiet, what="the helper thread to sleep")
     before = woken()
     time.sleep(1.5)  # longer than its period while recording
     assert woken() == before

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.daemon import frame, read_exactly
+
 Answer = dict[str, Any] | bytes | None | Callable[[dict[str, Any]], "Answer"]
 
 
@@ -22,12 +24,6 @@ def refused(code: str, message: str = "No.", hint: str | None = "v2m status") ->
     """Return a refusal."""
     about = {"code": code, "message": message, "hint": hint}
     return {"status": "error", "error": about, "data": {"state": "recording"}}
-
-
-def framed(answer: dict[str, Any]) -> bytes:
-    """Return an answer as it goes over the wire."""
-    body = json.dumps(answer, ensure_ascii=False).encode()
-    return len(body).to_bytes(4, "big") + body
 
 
 class AnsweringServer:
@@ -83,10 +79,11 @@ class AnsweringServer:
         self._open.discard(connection)
 
     def _answer_one(self, connection: socket.socket) -> bool:
-        header = _exactly(connection, 4)
-        if not header:
+        try:
+            header = read_exactly(connection, 4)
+            body = read_exactly(connection, int.from_bytes(header, "big"))
+        except EOFError:
             return False
-        body = _exactly(connection, int.from_bytes(header, "big"))
         self.raw.append(header + body)
         request = json.loads(body)
         self.requests.append(request)
@@ -94,25 +91,15 @@ class AnsweringServer:
         if callable(answer):
             answer = answer(request)
         if isinstance(answer, list):
-            for frame in answer:
-                connection.sendall(framed(frame))
+            for each in answer:
+                connection.sendall(frame(each))
             return False
         if isinstance(answer, bytes):
             connection.sendall(answer)
             return False
         if answer is not None:
-            connection.sendall(framed(answer))
+            connection.sendall(frame(answer))
         return True
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    read = b""
-    while len(read) < size:
-        chunk = connection.recv(size - len(read))
-        if not chunk:
-            return b""
-        read += chunk
-    return read
 
 
 @contextmanager

@@ -95,11 +95,12 @@ def frame(payload: dict) -> bytes:
 
 def read_frame(peer: socket.socket) -> dict:
     """Read one frame; EOFError when the connection ends first."""
-    length = int.from_bytes(_read_exactly(peer, 4), "big")
-    return json.loads(_read_exactly(peer, length))
+    length = int.from_bytes(read_exactly(peer, 4), "big")
+    return json.loads(read_exactly(peer, length))
 
 
-def _read_exactly(peer: socket.socket, wanted: int) -> bytes:
+def read_exactly(peer: socket.socket, wanted: int) -> bytes:
+    """Read so many bytes; EOFError when the connection ends first."""
     data = b""
     while len(data) < wanted:
         got = peer.recv(wanted - len(data))

@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
+
+from support.daemon import wait_until
 
 HEADLESS = Path(__file__).resolve().parents[2] / "scripts" / "headless"
 NEEDED = ("dbus-daemon", "pipewire", "wireplumber", "pipewire-pulse", "pw-cli", "pw-dump", "pw-play")
@@ -109,7 +109,7 @@ class PipewireSession:
         )
         keeper.stdin.flush()
         self._plugs[name] = keeper
-        wait_for(lambda: self.node(name), f"{name} in the graph")
+        wait_until(lambda: self.node(name), what=f"{name} in the graph")
         self.set_default(name)
 
     def remove_sources(self) -> None:
@@ -117,7 +117,7 @@ class PipewireSession:
         for name in ("v2m_mic", "v2m_mic2", "v2m_stereo"):
             if node := self.node(name):
                 self._tool("pw-cli", "destroy", str(node["id"]))
-        wait_for(lambda: not self._has_source(), "no microphone in the graph")
+        wait_until(lambda: not self._has_source(), what="no microphone in the graph")
 
     def _has_source(self) -> bool:
         classes = [each["info"].get("props", {}).get("media.class", "") for each in self.dump()]
@@ -169,24 +169,6 @@ class PipewireSession:
 
 def _properties(thing: dict[str, Any]) -> dict[str, Any]:
     return dict((thing.get("info") or {}).get("props") or {})
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
-    """Return the first true answer; fails when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := condition():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"timeout: {what}")
-
-
-def write_wav(path: Path, pcm: bytes, *, rate: int = 16_000) -> Path:
-    """Write S16LE mono as a WAV file."""
-    with wave.open(str(path), "wb") as audio:
-        audio.setparams((1, 2, rate, 0, "NONE", ""))
-        audio.writeframes(pcm)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from support.answering import AnsweringServer, answering, framed, good, refused
+from support.answering import AnsweringServer, answering, good, refused
+from support.daemon import frame
 from v2m.client import (
     EXIT_CODES,
     MAX_PAYLOAD_SIZE,
@@ -155,7 +156,7 @@ def test_an_answer_that_is_none_is_an_error_and_never_a_hang(
 
 @both
 def test_an_answer_of_the_cap_arrives_whole(server: AnsweringServer, call: Call) -> None:
-    room = MAX_PAYLOAD_SIZE - len(framed(good(text=""))) + 4
+    room = MAX_PAYLOAD_SIZE - len(frame(good(text=""))) + 4
     server.answers["PING"] = good(text="x" * room)
     assert len(call(server.path, "PING")["text"]) == room
 
@@ -191,7 +192,7 @@ def test_a_refusal_that_comes_before_the_request_was_read_is_seen(tmp_path: Any,
         def refuse() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(framed(refused("busy")))
+                connection.sendall(frame(refused("busy")))
 
         thread = threading.Thread(target=refuse)
         thread.start()

@@ -25,9 +25,18 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to complain at exit
+        _forget_output()
         return PIPE_CLOSED
+    except OSError as error:
+        _forget_output()
+        sys.stderr.write(f"v2m: The answer cannot be written: {error.strerror}.\n")
+        return exit_code("internal")
     return status
+
+
+def _forget_output() -> None:
+    """Let nothing that is still buffered complain when the program ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:
