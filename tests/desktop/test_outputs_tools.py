@@ -39,7 +39,9 @@ def stand_in(tool, tmp_path, monkeypatch):
 
     def write(program):
         path = tools / tool[0].name
-        path.write_text(f"#!{sys.executable}\n{program}")
+        # through a shell: the path of an interpreter in a #! line cannot have a space
+        (tools / "program.py").write_text(program)
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tools}/program.py" "$@"\n')
         path.chmod(0o755)
         monkeypatch.setenv("PATH", str(tools), prepend=":")
 

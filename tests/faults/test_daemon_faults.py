@@ -163,8 +163,9 @@ def test_no_display_holds_the_words_and_says_so():
         dictation = record(home, 0.4)
         answer = home.ask("STOP_RECORDING")
         assert answer["data"]["delivered"]["certainty"] == "held"
-        assert "v2m last" in answer["data"]["delivered"]["detail"]
+        assert "no desktop session" in answer["data"]["delivered"]["detail"]
         assert row(home, dictation)["phase"] == "held"
+        assert "v2m last" in row(home, dictation)["reason"]
         assert home.v2m("last").stdout.strip() == "dictation 1"
         error = home.ask("DELIVER_AGAIN")["error"]
         assert error["code"] == "output_failed"

@@ -72,9 +72,19 @@ async def expire(*, history: History, spools: SpoolStore, now_ns: int) -> None:
     """Delete audio and rows that have been kept long enough."""
     try:
         for entry in await history.expired_audio(now_ns):
-            if entry.spool:
-                spools.delete(Path(entry.spool))
-            await history.forget_audio(entry.dictation)
+            if _delete(entry, spools):
+                await history.forget_audio(entry.dictation)
         await history.expire_rows(now_ns)
-    except (HistoryError, StorageError) as error:
+    except HistoryError as error:
         log.warning("retention: %s", error)
+
+
+def _delete(entry: HistoryEntry, spools: SpoolStore) -> bool:
+    """Delete the audio of a row; tell whether it is gone. One stubborn file does not keep the others."""
+    try:
+        if entry.spool:
+            spools.delete(Path(entry.spool))
+    except StorageError as error:
+        log.warning("retention: %s", error)
+        return False
+    return True

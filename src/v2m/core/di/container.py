@@ -92,7 +92,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Ports that a test, or `--simulate`, brings itself; None means the adapter that the settings name."""
+    """Ports that a test brings itself; None means the adapter that the settings name."""
 
     microphone: Microphone | None = None
     transcriber: Transcriber | None = None
