@@ -16,7 +16,7 @@ def running_daemon(log: IO[bytes] | None = None) -> Iterator[Client]:
 
     Exits with the daemon's status when that ends before it is ready, as it does beside another daemon.
     """
-    process = subprocess.Popen(["toakd"], stderr=log)
+    process = subprocess.Popen(["toakd"], stdout=log, stderr=log)
     try:
         with Client() as client:
             _await_ours(process, client)

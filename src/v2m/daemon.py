@@ -162,7 +162,7 @@ class Daemon:
             connection.post(failure(error, self.state) if error else success({"state": self.state}))
             connection.close()
 
-        self._ready.result().dictations.press(_ACTIONS[byte], asked_ns, answer)
+        self._ready.result().hotkey.press(_ACTIONS[byte], asked_ns, answer)
 
     async def _status(self, connection: Connection) -> None:
         data = await self._ready.result().snapshot()

@@ -156,7 +156,7 @@ def test_a_failed_start_is_told_and_leaves_nothing_open(settings):
 
     async def scenario(container, output, notifier):
         answered = asyncio.Event()
-        container.dictations.press("start", time.monotonic_ns(), lambda error: answered.set())
+        container.hotkey.press("start", time.monotonic_ns(), lambda error: answered.set())
         await answered.wait()
         while not notifier.shown:
             await asyncio.sleep(0.01)

@@ -20,7 +20,6 @@ from v2m.core.events import EventBus
 from v2m.domain.dictation import DaemonState, Deliver, Phase
 from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
 from v2m.domain.events import Discarded, Failed, StateChanged
-from v2m.domain.keys import Action, KeyRules
 from v2m.domain.ports import Transcriber
 
 T = TypeVar("T")
@@ -46,7 +45,6 @@ class Dictations:
         self._events = events
         self._announcer = announcer
         self._min_recording_ms = min_recording_ms
-        self._keys = KeyRules()
         self._turns = Turns()
         self._outbox = Outbox(pipeline, self.changed)
         self._group = asyncio.TaskGroup()
@@ -106,7 +104,7 @@ class Dictations:
             CaptureError: the microphone cannot be opened.
         """
         asked_ns = time.monotonic_ns()
-        return await self._turns.take(lambda: self._start(hint, asked_ns, language=language, toggled=toggled))
+        return await self._turns.take(lambda: self.begin(hint, asked_ns, language=language, toggled=toggled))
 
     async def stop(self, hint: Mapping[str, str], deliver: Deliver) -> Ticket | None:
         """Close the microphone; return the ticket of the dictation, None when it was only a tap.
@@ -115,7 +113,7 @@ class Dictations:
             StateError: nothing is being recorded.
             CaptureError: the microphone never gave a sample.
         """
-        return await self._turns.take(lambda: self._stop(hint, deliver))
+        return await self._turns.take(lambda: self.end(hint, deliver))
 
     async def toggle(
         self, hint: Mapping[str, str], deliver: Deliver, *, language: str | None = None
@@ -125,8 +123,8 @@ class Dictations:
 
         async def turn() -> int | Ticket | None:
             if self._open is None:
-                return await self._start(hint, asked_ns, language=language, toggled=True)
-            return await self._stop(hint, deliver)
+                return await self.begin(hint, asked_ns, language=language, toggled=True)
+            return await self.end(hint, deliver)
 
         return await self._turns.take(turn)
 
@@ -136,7 +134,7 @@ class Dictations:
         Raises:
             StateError: there is nothing to throw away.
         """
-        return await self._turns.take(lambda: self._abort(dictation))
+        return await self._turns.take(lambda: self.drop(dictation))
 
     async def pause(self, *, on: bool) -> None:
         """Refuse recordings from now on (what was heard is finished), or take them again."""
@@ -154,20 +152,6 @@ class Dictations:
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._group.create_task(settle(result, work))
         return await result
-
-    def press(self, action: str, asked_ns: int, answer: Answer) -> None:
-        """Apply `start`, `stop`, `abort` or `toggle` as a key does, after what was asked before; then answer.
-
-        `asked_ns` is CLOCK_MONOTONIC when the key's byte was read.
-        """
-
-        def tell(error: V2mError | None) -> None:
-            if error is not None:
-                self._events.publish(Failed(None, error.code, str(error)))
-                self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
-            answer(error)
-
-        self._turns.post(lambda: self._press(action, asked_ns), tell)
 
     # --- life ---
 
@@ -195,35 +179,15 @@ class Dictations:
                 self._turns.close()
         await self._ended.wait()
 
-    # --- in turn ---
+    # --- in turn: for the hotkey, whose rules decide when a press's turn has come ---
 
-    async def _press(self, action: str, asked_ns: int) -> None:
-        now, recording = asked_ns / 1e9, self._open is not None
-        match action:
-            case "start":
-                await self._obey(self._keys.start(now, recording=recording), asked_ns, toggled=False)
-            case "stop":
-                await self._obey(self._keys.stop(now, recording=recording), asked_ns, toggled=False)
-            case "toggle":
-                await self._obey(self._keys.toggle(now, recording=recording), asked_ns, toggled=True)
-            case _:
-                if recording or self._outbox.abortable():
-                    await self._abort(None)
+    def post(self, work: Work[None], answer: Answer) -> None:
+        """Queue work that nobody waits for; `answer` is called with its error, or None."""
+        self._turns.post(work, answer)
 
-    async def _obey(self, action: Action, asked_ns: int, *, toggled: bool) -> None:
-        match action:
-            case Action.START:
-                await self._start({}, asked_ns, toggled=toggled)
-            case Action.STOP:
-                await self._stop({}, Deliver.TYPE)
-            case Action.TAP:
-                self._events.publish(Discarded(None, "tap"))
-            case Action.RESTART:
-                with suppress(CaptureError):  # told already; the new press counts
-                    await self._stop({}, Deliver.TYPE, hold="The key's release was lost.")
-                await self._start({}, asked_ns, toggled=toggled)
-            case Action.IGNORE:
-                pass
+    def has_abortable(self) -> bool:
+        """Tell whether ABORT would find something."""
+        return self._open is not None or self._outbox.abortable() is not None
 
     def _refuse_more(self) -> None:
         if self._closed:
@@ -231,9 +195,8 @@ class Dictations:
         if self._outbox.full:
             raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
 
-    async def _start(
-        self, hint: Mapping[str, str], asked_ns: int, *, language: str | None = None, toggled: bool
-    ) -> int:
+    async def begin(self, hint: Mapping[str, str], asked_ns: int, *, language: str | None = None, toggled: bool) -> int:
+        """Open the microphone; in turn only."""
         self._refuse_more()
         if self._paused:
             raise StateError("v2m is paused.", hint="v2m resume")
@@ -245,9 +208,10 @@ class Dictations:
         self.changed()
         return opened.dictation
 
-    async def _stop(
+    async def end(
         self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "", lost: CaptureError | None = None
     ) -> Ticket | None:
+        """Close the microphone and queue what was heard; in turn only. With `hold` the text is not typed by itself."""
         stopped_ns = time.monotonic_ns()
         with self._ending() as opened:
             held_ms = opened.seconds_open * 1000
@@ -298,7 +262,8 @@ class Dictations:
         self._events.publish(Failed(opened.dictation, error.code, str(error)))
         raise error
 
-    async def _abort(self, dictation: int | None) -> int:
+    async def drop(self, dictation: int | None) -> int:
+        """Throw a dictation away; in turn only."""
         if self._open is not None and dictation in (None, self._open.dictation):
             with self._ending() as opened:
                 await self._discard(opened, Phase.ABORTED, "aborted")
@@ -324,7 +289,7 @@ class Dictations:
         """End the open recording as its key would; that it held nothing has been told by an event."""
         if self._open is not None:
             with suppress(CaptureError):
-                await self._stop({}, Deliver.TYPE)
+                await self.end({}, Deliver.TYPE)
 
     # --- beside it ---
 
@@ -338,12 +303,12 @@ class Dictations:
         if opened.spool.head:
             self._announcer.say("Recording ended", hold or str(lost), urgent=True, sound="failed")
 
-        async def end() -> None:
+        async def close() -> None:
             if self._open is opened:
                 self._watch = None
-                await self._stop({}, Deliver.TYPE, hold=hold, lost=lost)
+                await self.end({}, Deliver.TYPE, hold=hold, lost=lost)
 
-        self._turns.post(end, self._tell_nobody_asked)
+        self._turns.post(close, self._tell_nobody_asked)
 
     def _tell_nobody_asked(self, error: V2mError | None) -> None:
         if error is not None:

@@ -18,6 +18,7 @@ from v2m.application.commands import Command, parse_command
 from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
 from v2m.application.handlers import Handlers
+from v2m.application.hotkey import Hotkey
 from v2m.application.ledger import Ledger
 from v2m.application.pipeline import Pipeline
 from v2m.application.recorder import Limits, Recorder
@@ -63,6 +64,7 @@ class Container:
     """What the daemon needs to serve."""
 
     dictations: Dictations
+    hotkey: Hotkey
     events: EventBus
     bus: CommandBus
     status: Status
@@ -265,4 +267,7 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
             await asyncio.sleep(SWEEP_S)
 
     jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep]
-    return Container(dictations, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs)
+    hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
+    return Container(
+        dictations, hotkey, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs
+    )
