@@ -1,6 +1,8 @@
 """The race rules of keys as a table: what a user did → what the daemon does."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from v2m.domain.keys import Action, KeyRules
 
@@ -59,3 +61,34 @@ def play(events: list[tuple[float, str]]) -> list[Action]:
 )
 def test_keys(events, expected):
     assert play(events) == expected
+
+
+KEYS = st.sampled_from(["start", "stop", "toggle"])
+STEPS = st.lists(st.tuples(st.floats(0, 2, allow_nan=False), KEYS), max_size=40)
+
+
+@given(STEPS)
+def test_whatever_is_pressed_a_start_finds_no_recording_and_a_stop_finds_one(steps):
+    rules, recording, now = KeyRules(), False, 0.0
+    for pause, key in steps:
+        now += pause
+        action = getattr(rules, key)(now, recording=recording)
+        if action is START:
+            assert not recording
+        if action in (STOP, RESTART):
+            assert recording
+        recording = {START: True, RESTART: True, STOP: False}.get(action, recording)
+
+
+@given(STEPS)
+def test_after_two_quiet_seconds_a_press_and_a_release_are_one_recording(steps):
+    rules, recording, now = KeyRules(), False, 0.0
+    for pause, key in steps:
+        now += pause
+        action = getattr(rules, key)(now, recording=recording)
+        recording = {START: True, RESTART: True, STOP: False}.get(action, recording)
+    if recording:
+        now += 2
+        assert rules.stop(now, recording=True) is STOP
+    assert rules.start(now + 2, recording=False) is START
+    assert rules.stop(now + 4, recording=True) is STOP
