@@ -94,14 +94,14 @@ class NativeHook(BuildHookInterface[Any]):
         """Make the capture library; return False, with a warning, where it cannot be built."""
         if "1" in (os.environ.get("V2M_NO_NATIVE"), os.environ.get("V2M_NO_CAPTURE")):
             return False
-        source = Path(self.root, "native", "capture", "pwcapture.c")
+        sources = [str(source) for source in sorted(Path(self.root, "native", "capture").glob("*.c"))]
         flags = pipewire_flags()
         if flags is None:
             reason = "no PipeWire headers (apt install libpipewire-0.3-dev pkg-config)"
-        elif self._compile([*WARNINGS, *CAPTURE, str(source), *flags], target):
+        elif self._compile([*WARNINGS, *CAPTURE, *sources, *flags], target):
             return True
         else:
-            reason = f"{source.name} does not compile here"
+            reason = "native/capture does not compile here"
         self.app.display_warning(f"capture: {reason}; installing without the native microphone")
         return False
 
@@ -136,10 +136,10 @@ def write_fallback(source: Path, target: Path) -> None:
 
 
 def pipewire_flags() -> list[str] | None:
-    """Return what a compiler needs for libpipewire, None when it is not installed for development."""
+    """Return where libpipewire's headers are, None when they are not installed; the library is opened at run time."""
     tool = shutil.which(os.environ.get("PKG_CONFIG", "pkg-config"))
     if tool is None:
         return None
-    asked = [tool, "--cflags", "--libs", "libpipewire-0.3"]
+    asked = [tool, "--cflags", "libpipewire-0.3"]
     finished = subprocess.run(asked, capture_output=True, text=True, check=False)
     return shlex.split(finished.stdout) if finished.returncode == 0 else None

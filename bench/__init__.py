@@ -1,1 +1,1 @@
-"""Benchmarks with bars: `python -m bench.NAME` from the repository root."""
+"""Benchmarks with bars: `scripts/bench NAME`."""

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…] [--rounds N] [--json FILE] [--readme]`: the figures of this project, in one run.
+"""`scripts/bench [NAME…] [--rounds N] [--json FILE] [--readme]`: our figures in one run, as a table and JSON.
 
 Exits with 1 when a bar is missed. `--readme` writes the table into README.md, the only way figures get there.
 """
@@ -8,7 +8,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from bench._rows import Row, print_table, write_json
+from bench._rows import Row, as_json, print_table
 
 BENCHES = ("trigger", "capture", "daemon", "delivery", "speech")
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -42,8 +42,9 @@ def main() -> int:
         print(f"\n{name}")
         print_table(found)
         rows += found
+    print("\n" + as_json(rows))
     if options.json:
-        write_json(rows, options.json)
+        options.json.write_text(as_json(rows) + "\n", encoding="utf-8")
     if options.readme:
         before, rest = README.read_text().split(BEGIN)
         README.write_text(before + BEGIN + "\n" + markdown(rows) + "\n" + END + rest.split(END)[1])

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ def print_table(rows: Sequence[Row]) -> None:
         print(line.rstrip())
 
 
-def write_json(rows: Sequence[Row], path: Path) -> None:
-    """Write the rows as a JSON list of objects `name value unit bar ok note`."""
-    text = json.dumps([{**asdict(row), "ok": row.ok} for row in rows], ensure_ascii=False, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+def as_json(rows: Sequence[Row]) -> str:
+    """Return the rows as a JSON list of objects `name value unit bar ok note`."""
+    return json.dumps([{**asdict(row), "ok": row.ok} for row in rows], ensure_ascii=False, indent=1)

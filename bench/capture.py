@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench._rows import Row, print_table
+from bench._rows import Row
 from v2m.domain.ports import Microphone
 from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.capture.chain import MicrophoneChain
@@ -196,7 +196,3 @@ def p95(values: list[float]) -> float:
 
 def since(started_ns: int) -> float:
     return (time.monotonic_ns() - started_ns) / 1e6
-
-
-if __name__ == "__main__":
-    print_table(measure())

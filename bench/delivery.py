@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench._rows import Row, print_table
+from bench._rows import Row
 from v2m.domain.ports import Session, TextOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 from v2m.infrastructure.output.wayland.paste import PasteOutput
@@ -91,7 +91,3 @@ def _last_character_ms(deliver: Callable[[str], object], text: str, sink: Sink) 
     deliver(text)
     sink.wait_text(text, timeout_s=120)
     return (sink.events()[-1][0] - started) / 1e6
-
-
-if __name__ == "__main__":
-    print_table(measure())

@@ -1,4 +1,4 @@
-"""Speech to text by the real process: `python -m bench speech`. Words, time per length, key-up → text, memory.
+"""Speech to text by the real process. Words, time per length, key-up → text, memory.
 
 The word error rate is of an easy set (short, clean, mostly read): it guards against damage, it is no
 claim about dictation.

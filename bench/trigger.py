@@ -1,14 +1,12 @@
-"""How fast `toak` is, beside empty programs and its Python rung: `python -m bench.trigger [--json FILE]`.
+"""How fast `toak` is, beside empty programs and its Python rung.
 
 Times are ratios inside one run, since the machine is shared; instructions, CPUIDs and system calls are
 counted by single steps and are the same in every run.
 """
 
-import argparse
 import os
 import platform
 import runpy
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench._rows import Row, print_table, write_json
+from bench._rows import Row
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "bench" / "trigger"
@@ -44,7 +42,7 @@ class Timing:
     system_us: float
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(rounds: int = 1000) -> list[Row]:
     """Build everything and measure; `rounds` is the number of runs of each native program."""
     with tempfile.TemporaryDirectory(prefix="v2m-bench-") as name:
         folder = Path(name)
@@ -72,7 +70,7 @@ def build(folder: Path) -> dict[str, list[str]]:
         compile_c(empty, folder / "static", hook["HOSTED_STATIC"])
         programs[STATIC] = [str(folder / "static")]
     except subprocess.CalledProcessError:
-        print("bench.trigger: no static libc here, one ratio is missing", file=sys.stderr)
+        print("bench: no static libc here, one ratio is missing", file=sys.stderr)
     return programs
 
 
@@ -152,22 +150,3 @@ def count_steps(folder: Path, command: list[str]) -> tuple[int, int, int]:
         counted = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     instructions, cpuids, calls = (int(word) for word in counted.split())
     return instructions, cpuids, calls
-
-
-def main() -> int:
-    """Measure and print; exit status 1 when a bar is exceeded."""
-    parser = argparse.ArgumentParser(prog="python -m bench.trigger", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if shutil.which(os.environ.get("CC", "cc").split()[0]) is None:
-        parser.error("a C compiler is needed (apt install gcc)")
-    rows = measure(options.rounds)
-    print_table(rows)
-    if options.json:
-        write_json(rows, options.json)
-    return 0 if all(row.ok for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,8 @@
 import io
 import math
 import os
+import struct
+import tracemalloc
 from array import array
 
 import numpy as np
@@ -196,3 +198,34 @@ def test_a_file_is_converted_no_further_than_asked():
     assert abs(file.head - 160_000) <= 1
     file.close()
     file.close()
+
+
+def sparse_wav(channels, rate, frames):
+    """Return the descriptor of silence that takes no room: a header and a hole."""
+    frame, size = 2 * channels, 2 * channels * frames
+    fd = os.memfd_create("file")
+    layout = struct.pack("<HHIIHH", 1, channels, rate, rate * frame, frame, 16)
+    os.write(fd, struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, layout, b"data", size))
+    os.ftruncate(fd, 44 + size)
+    return fd
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate"), [(1024, 768_000), (1, 384_001), (1, 999), (33, 48_000), (1024, 16_000)], ids=str
+)
+def test_a_file_of_odd_rate_or_channels_is_refused(channels, rate):
+    with pytest.raises(EngineError, match="cannot be transcribed") as refusal:
+        AudioFile(sparse_wav(channels, rate, frames=100))
+    assert "sox" in refusal.value.hint
+
+
+def test_the_largest_file_that_is_taken_is_read_in_small_blocks():
+    file = AudioFile(sparse_wav(32, 384_000, frames=400_000))
+    tracemalloc.start()
+    try:
+        assert file.read_ahead(16_000) is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        file.close()
+    assert peak < 48 << 20

@@ -173,8 +173,12 @@ class MappedSpool:
             if self.closed:
                 return None
             self._grow(ahead=_POPULATED_AHEAD_BYTES)
-            syncing = os.dup(self._fd)  # outlives `close`
-        sync(syncing, None)
+            try:
+                syncing = os.dup(self._fd)  # outlives `close`
+            except OSError:  # too many open files: what is unsynced now is synced a second later
+                syncing = None
+        if syncing is not None:
+            sync(syncing, None)
         with self._lock:
             if not self.closed:
                 # Syncing makes pages read-only until they are touched again: touch what is written next.

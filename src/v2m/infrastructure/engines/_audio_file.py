@@ -12,22 +12,28 @@ from v2m.domain.errors import EngineError
 from v2m.infrastructure._translate import translate
 
 MAX_S: Final = 4 * 3600  # what the converted audio may take: 460 MB
-RATES_HZ: Final = range(1000, 768_001)
-_BLOCK_S: Final = 1
+RATES_HZ: Final = range(1000, 384_001)
+MAX_CHANNELS: Final = 32
+_BLOCK_S: Final = 1  # at most, and no more than
+_BLOCK_FRAMES: Final = 1 << 16  # 8 MiB of all channels, whatever a header claims
+_CONVERT: Final = "sox IN.wav -r 16000 -c 1 OUT.wav"
 
 
 class AudioFile:
     """Converts a file bit by bit, so that whoever reads it can do other work in between."""
 
     def __init__(self, fd: int) -> None:
-        """Take over the descriptor of a WAV or FLAC file. Raises EngineError when it is none, or too long."""
+        """Take over the descriptor of a WAV or FLAC file. Raises EngineError when it is none, odd or too long."""
         os.lseek(fd, 0, os.SEEK_SET)  # a worker that died may have read some of it
         with translate(_unreadable, soundfile.SoundFileError, OSError):
             self._file = soundfile.SoundFile(fd, closefd=True)
         if self._file.samplerate not in RATES_HZ:
-            raise EngineError(f"A sound file of {self._file.samplerate} Hz cannot be transcribed.")
+            raise EngineError(f"A sound file of {self._file.samplerate} Hz cannot be transcribed.", hint=_CONVERT)
+        if self._file.channels > MAX_CHANNELS:
+            raise EngineError(f"A sound file of {self._file.channels} channels cannot be transcribed.", hint=_CONVERT)
         if self._file.frames > MAX_S * self._file.samplerate:
             raise EngineError(f"The sound file is longer than {MAX_S // 3600} hours.", hint="Split it.")
+        self._block = min(_BLOCK_S * self._file.samplerate, _BLOCK_FRAMES)
         self._resampler = Resampler(self._file.samplerate)
         self._pcm = bytearray()
         self._ended = False
@@ -49,7 +55,7 @@ class AudioFile:
         """
         while self.head < samples and not self._ended:
             with translate(_unreadable, soundfile.SoundFileError, OSError):
-                block = self._file.read(_BLOCK_S * self._file.samplerate, dtype="float32", always_2d=True)
+                block = self._file.read(self._block, dtype="float32", always_2d=True)
             self._ended = len(block) == 0
             mono = block.mean(axis=1, dtype=np.float32)
             converted = self._resampler.flush() if self._ended else self._resampler.convert(mono)

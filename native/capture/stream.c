@@ -1,0 +1,209 @@
+/* The stream: its data thread, which fills the spool, and how a recording starts and ends. */
+#define _GNU_SOURCE
+#include "pwcapture.h"
+#include "spool.h"
+#include <errno.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* A 256/48000 graph quantum: 5.3 ms. One sample more and PipeWire rounds to the next power of two. */
+#define LATENCY "160/16000"
+
+/* ---- the data thread -------------------------------------------------------------------------- */
+
+static int64_t page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* Tell whether there was audio in it; a buffer without any is legal. */
+static bool store_buffer(uint8_t *spool, const struct spa_buffer *buffer)
+{
+    const struct spa_data *d = buffer->n_datas ? &buffer->datas[0] : NULL;
+    if (!d || !d->data || !d->chunk->size) return false;
+    const uint32_t offset = SPA_MIN(d->chunk->offset, d->maxsize);
+    const uint32_t bytes = SPA_MIN(d->chunk->size, d->maxsize - offset);
+    spool_append(spool, (const uint8_t *)d->data + offset, bytes / SAMPLE_BYTES);
+    return true;
+}
+
+static void note_block(struct v2m_capture *c, int64_t faults)
+{
+    if (c->status.blocks++ == 0) {
+        c->status.thread_id = gettid();
+        c->status.scheduler = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+        wake(c);
+        return;
+    }
+    c->status.faults += (uint64_t)faults;
+    if (__atomic_exchange_n(&c->wake_at_next_block, 0, __ATOMIC_ACQ_REL)) wake(c);
+}
+
+static void on_process(void *data)
+{
+    struct v2m_capture *c = data;
+    struct pw_buffer *b;
+
+    __atomic_store_n(&c->in_callback, 1, __ATOMIC_SEQ_CST);
+    uint8_t *spool = __atomic_load_n(&c->spool, __ATOMIC_SEQ_CST);
+    while ((b = pw.stream_dequeue_buffer(c->stream))) {
+        if (spool) {
+            const int64_t before = page_faults();
+            if (store_buffer(spool, b->buffer))
+                note_block(c, page_faults() - before);
+            else
+                c->status.empty++;
+        }
+        pw.stream_queue_buffer(c->stream, b);
+    }
+    __atomic_store_n(&c->in_callback, 0, __ATOMIC_SEQ_CST);
+}
+
+/* After this the data thread does not touch the spool any more. */
+static void close_gate(struct v2m_capture *c)
+{
+    __atomic_store_n(&c->spool, NULL, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&c->in_callback, __ATOMIC_SEQ_CST)) usleep(20);
+}
+
+/* ---- the stream ------------------------------------------------------------------------------- */
+
+static void note_source(struct survey *s, void *data)
+{
+    struct v2m_capture *c = data;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i].id != s->linked_node) continue;
+        copy_text(c->status.source_name, s->nodes[i].name);
+        copy_text(c->status.source, s->nodes[i].description);
+        c->status.is_monitor = s->nodes[i].is_sink;
+    }
+    wake(c);
+}
+
+static void on_state(void *data, enum pw_stream_state old, enum pw_stream_state state, const char *error)
+{
+    struct v2m_capture *c = data;
+    (void)old;
+    c->status.stream_state = state;
+    if (state == PW_STREAM_STATE_ERROR) copy_text(c->status.error, error);
+    if (state == PW_STREAM_STATE_PAUSED || state == PW_STREAM_STATE_STREAMING)
+        c->status.node_id = pw.stream_get_node_id(c->stream);
+    if (state == PW_STREAM_STATE_STREAMING && c->status.connected) {
+        c->survey.our_node = c->status.node_id;
+        c->survey.answered = note_source;
+        c->survey.data = c;
+        survey_begin(&c->survey, c->core);
+    }
+    wake(c);
+}
+
+static void on_param(void *data, uint32_t id, const struct spa_pod *param)
+{
+    struct v2m_capture *c = data;
+    struct spa_audio_info_raw raw = {0};
+    if (id != SPA_PARAM_Format || !param || spa_format_audio_raw_parse(param, &raw) < 0) return;
+    c->status.rate_hz = raw.rate;
+    c->status.channels = raw.channels;
+}
+
+static const struct pw_stream_events stream_events = {
+    PW_VERSION_STREAM_EVENTS, .state_changed = on_state, .param_changed = on_param, .process = on_process};
+
+void destroy_stream(struct v2m_capture *c)
+{
+    close_gate(c);
+    if (!c->stream) return;
+    spa_hook_remove(&c->stream_hook);
+    pw.stream_destroy(c->stream);
+    c->stream = NULL;
+    c->status.stream_state = PW_STREAM_STATE_UNCONNECTED;
+}
+
+static struct pw_properties *stream_properties(const char *target, int quality)
+{
+    struct pw_properties *props = pw.properties_new(
+        PW_KEY_MEDIA_TYPE, "Audio", PW_KEY_MEDIA_CATEGORY, "Capture", PW_KEY_MEDIA_ROLE, "Communication",
+        PW_KEY_NODE_NAME, "v2m", PW_KEY_NODE_DESCRIPTION, "v2m dictation", PW_KEY_APP_NAME, "v2m",
+        PW_KEY_APP_ID, "v2m", PW_KEY_APP_ICON_NAME, "audio-input-microphone", PW_KEY_NODE_LATENCY, LATENCY, NULL);
+    pw.properties_setf(props, "resample.quality", "%d", quality);
+    if (*target) pw.properties_set(props, PW_KEY_TARGET_OBJECT, target);
+    return props;
+}
+
+static int connect_stream(struct v2m_capture *c, const char *target, int quality, bool active)
+{
+    uint8_t memory[1024];
+    struct spa_pod_builder builder = SPA_POD_BUILDER_INIT(memory, sizeof memory);
+    struct spa_audio_info_raw raw = {.format = SPA_AUDIO_FORMAT_S16_LE, .rate = RATE_HZ, .channels = 1};
+    raw.position[0] = SPA_AUDIO_CHANNEL_MONO;
+    const struct spa_pod *formats[] = {spa_format_audio_raw_build(&builder, SPA_PARAM_EnumFormat, &raw)};
+    enum pw_stream_flags flags = PW_STREAM_FLAG_AUTOCONNECT | PW_STREAM_FLAG_MAP_BUFFERS | PW_STREAM_FLAG_RT_PROCESS;
+
+    c->stream = pw.stream_new(c->core, "dictation", stream_properties(target, quality));
+    if (!c->stream) return errno ? -errno : -EIO;
+    spa_zero(c->stream_hook);
+    pw.stream_add_listener(c->stream, &c->stream_hook, &stream_events, c);
+    if (!active) flags |= PW_STREAM_FLAG_INACTIVE;
+    const int result = pw.stream_connect(c->stream, PW_DIRECTION_INPUT, PW_ID_ANY, flags, formats, 1);
+    if (result < 0) destroy_stream(c);
+    return result < 0 ? result : 0;
+}
+
+static void reset_status(struct v2m_status *s)
+{
+    const int32_t connected = s->connected, state = s->stream_state;
+    const uint32_t rate_hz = s->rate_hz, channels = s->channels, node_id = s->node_id;
+    *s = (struct v2m_status){.connected = connected, .stream_state = state, .scheduler = -1};
+    /* An armed stream keeps its format from recording to recording. */
+    if (state == PW_STREAM_STATE_PAUSED) {
+        s->rate_hz = rate_hz;
+        s->channels = channels;
+        s->node_id = node_id;
+    }
+}
+
+/* Connect a stream that stays inactive, for the armed policy. 0, or a negative errno. */
+EXPORT int v2m_arm(struct v2m_capture *c, const char *target, int quality)
+{
+    pw.thread_loop_lock(c->loop);
+    int result = c->status.connected ? 0 : -EPIPE;
+    if (!result && !c->stream) result = connect_stream(c, target, quality, false);
+    pw.thread_loop_unlock(c->loop);
+    return result;
+}
+
+/* Record into the spool whose header is at `spool` from now on. 0, or a negative errno: ENODEV without a
+ * microphone, when the session manager would link nothing, or what the loudspeakers play. */
+EXPORT int v2m_start(struct v2m_capture *c, void *spool, const char *target, int quality)
+{
+    pw.thread_loop_lock(c->loop);
+    int result = !c->status.connected ? -EPIPE : watch_hears(&c->watch, target) ? 0 : -ENODEV;
+    if (!result) {
+        reset_status(&c->status);
+        __atomic_store_n(&c->wake_at_next_block, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&c->spool, spool, __ATOMIC_SEQ_CST);
+        result = c->stream ? pw.stream_set_active(c->stream, true) : connect_stream(c, target, quality, true);
+        if (result < 0) destroy_stream(c);
+    }
+    pw.thread_loop_unlock(c->loop);
+    return result < 0 ? result : 0;
+}
+
+/* Make the event descriptor readable when the next block has been stored. */
+EXPORT void v2m_wake_at_next_block(struct v2m_capture *c)
+{
+    __atomic_store_n(&c->wake_at_next_block, 1, __ATOMIC_RELEASE);
+}
+
+/* End the recording: the spool is not touched any more, the stream is destroyed or (keep) made inactive. */
+EXPORT void v2m_stop(struct v2m_capture *c, int keep)
+{
+    pw.thread_loop_lock(c->loop);
+    survey_end(&c->survey);
+    close_gate(c);
+    if (!keep || !c->stream || pw.stream_set_active(c->stream, false) < 0) destroy_stream(c);
+    pw.thread_loop_unlock(c->loop);
+}
