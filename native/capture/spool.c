@@ -2,15 +2,6 @@
 #include <string.h>
 #include <time.h>
 
-#define HEADER_BYTES 4096
-#define OFFSET_HEAD 64
-#define OFFSET_ALLOCATED 72
-#define OFFSET_OVERRUN 80
-#define OFFSET_FIRST_NS 88
-#define OFFSET_LAST_NS 96
-#define OFFSET_PEAK 104
-#define OFFSET_LEVEL 108
-
 #define FIELD(type, spool, offset) ((type *)(void *)((spool) + (offset)))
 
 static int64_t now_ns(void)

@@ -4,6 +4,14 @@
 
 #define RATE_HZ 16000
 #define SAMPLE_BYTES 2
+#define HEADER_BYTES 4096
+#define OFFSET_HEAD 64
+#define OFFSET_ALLOCATED 72
+#define OFFSET_OVERRUN 80
+#define OFFSET_FIRST_NS 88
+#define OFFSET_LAST_NS 96
+#define OFFSET_PEAK 104
+#define OFFSET_LEVEL 108
 
 /* Append S16LE samples to the spool whose header is at `spool`; what finds no room is counted as overrun.
  * For the data thread: no allocation, no lock. */

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import resource
 import signal
 import stat
 import struct
@@ -21,11 +22,12 @@ from v2m.domain import audio
 from v2m.domain.audio import SPOOL_HEADER_BYTES, SpoolFlag
 from v2m.domain.errors import StorageError
 from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
+from v2m.infrastructure._spool_writer import MappedSpool
 
 pytestmark = pytest.mark.integration
 
 SECOND = os.urandom(2 * 16_000)
-CALLBACK = Path(__file__).resolve().parents[2] / "native" / "capture" / "pwcapture.c"
+LAYOUT_IN_C = Path(__file__).resolve().parents[2] / "native" / "capture" / "spool.h"
 
 
 @pytest.fixture
@@ -322,6 +324,7 @@ FULL_DISK = """
 import os, sys, time
 from pathlib import Path
 from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
+from v2m.infrastructure._spool_writer import MappedSpool
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 second, told = os.urandom(32000), []
 with SpoolDirectory(folder / "spool", max_recording_s=600, on_degraded=told.append) as store:
@@ -359,6 +362,7 @@ import os, subprocess, sys, time
 from pathlib import Path
 from v2m.domain.errors import StorageError
 from v2m.infrastructure._spool import SpoolDirectory, SpoolReader
+from v2m.infrastructure._spool_writer import MappedSpool
 
 def refused(act):
     try:
@@ -415,8 +419,22 @@ def with_mounts(script: str, folder: Path, code: str) -> str:
     return done.stdout
 
 
+def test_too_many_open_files_only_put_off_the_sync() -> None:
+    spool = MappedSpool(
+        os.memfd_create("spool"), None, capacity=60 * 16_000, on_close=lambda _spool, fd, _size: os.close(fd)
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        assert spool.maintain() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert spool.append(SECOND) == 16_000
+    spool.close()
+
+
 def test_the_c_callback_and_python_agree_on_the_layout() -> None:
-    source = CALLBACK.read_text()
+    source = LAYOUT_IN_C.read_text()
     for name in ("HEAD", "ALLOCATED", "OVERRUN", "FIRST_NS", "LAST_NS", "PEAK", "LEVEL"):
         assert f"#define OFFSET_{name} {getattr(audio, f'OFFSET_{name}')}\n" in source
     assert f"#define HEADER_BYTES {audio.SPOOL_HEADER_BYTES}\n" in source

@@ -7,6 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,15 +51,23 @@ def test_run_shows_a_dictation_where_it_was_typed_and_how_long_it_took(tmp_path:
     assert_dictated(done.stdout)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that can be given to another user: pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="v2m a fresh clone ") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(not IN_CI, reason="downloads 150 MB and takes 40 s; runs with CI=1, as in .ci/run")
-def test_an_ordinary_user_can_run_a_fresh_clone_in_a_path_with_spaces(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = Path(tmp_path_factory.mktemp("a fresh clone"))
-    clone, home = folder / "a checkout", folder / "home"
+def test_an_ordinary_user_can_run_a_fresh_clone_in_a_path_with_spaces(open_folder: Path) -> None:
+    clone, home = open_folder / "a checkout", open_folder / "home"
     home.mkdir()
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     index = [f"{name}={value}" for name, value in os.environ.items() if NETWORK.fullmatch(name)]
     words = ["env", "-i", f"HOME={home}", "PATH=/usr/local/bin:/usr/bin:/bin", *index, "scripts/run"]
-    done = subprocess.run([*as_ordinary_user(folder), *words], cwd=clone, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [*as_ordinary_user(open_folder), *words], cwd=clone, capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert_dictated(done.stdout)
 
@@ -70,8 +80,6 @@ def as_ordinary_user(folder: Path) -> list[str]:
     if subprocess.run(["id", user], capture_output=True).returncode != 0:
         subprocess.run(["useradd", "--create-home", "--shell", "/bin/bash", user], check=True)
     subprocess.run(["chown", "-R", f"{user}:", str(folder)], check=True)
-    for parent in folder.parents[:2]:  # pytest's own folders are closed to others
-        parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
     words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
     if not Path("/proc").stat().st_mode & stat.S_IXOTH:  # closed to ordinary users here: give this one its own
         return ["unshare", "-mpf", "--mount-proc", "bash", "-c", '"$@"; exit $?', "-", *words]
@@ -79,7 +87,7 @@ def as_ordinary_user(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path):
+def home(tmp_path: Path) -> Iterator[Home]:
     with new_home(
         V2M_TRANSCRIPTION__BACKEND="scripted",
         V2M_TRANSCRIPTION__SCRIPT='["the first of two", "the second of two"]',
@@ -151,10 +159,6 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def no_venv(tree: Path) -> bool:
-    return not (tree / ".venv").exists()
-
-
 def test_setup_run_again_changes_nothing_and_says_nothing() -> None:
     script(ROOT, "scripts/setup")
     before = {path: path.lstat().st_mtime_ns for path in (ROOT / ".venv").rglob("*") if "__pycache__" not in path.parts}
@@ -171,7 +175,7 @@ def test_setup_refuses_an_unsupported_python_before_it_installs_anything(tree: P
     old.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = {version}; exec(\'$2\')"\n')
     old.chmod(0o755)
     assert "is not Python 3.11 to 3.13" in refusal(setup(tree, PYTHON=str(old)))
-    assert no_venv(tree)
+    assert not (tree / ".venv").exists()
 
 
 def test_setup_refuses_a_python_that_is_not_there(tree: Path) -> None:
@@ -185,7 +189,7 @@ def test_setup_refuses_a_system_whose_libc_the_speech_model_cannot_use(
     (tmp_path / "sitecustomize.py").write_text(f"import os\nos.confstr = lambda name: {libc!r}\n")
     line = refusal(setup(tree, PYTHON=sys.executable, PYTHONPATH=str(tmp_path)))
     assert f"this is {named};" in line
-    assert no_venv(tree)
+    assert not (tree / ".venv").exists()
 
 
 def test_setup_without_a_network_says_so_and_goes_on_next_time(tree: Path) -> None:

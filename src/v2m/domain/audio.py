@@ -1,7 +1,7 @@
 """What audio is inside v2m: 16 kHz, one channel, signed 16 bit little endian, in a spool.
 
 A spool is a 4,096-byte header, then PCM. The layout is shared by the C capture callback
-(`native/capture/pwcapture.c`), the daemon that owns the file and the worker that maps it read-only;
+(`native/capture/spool.h`), the daemon that owns the file and the worker that maps it read-only;
 a test pins the C constants to these.
 """
 
