@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Final, TextIO
 
@@ -48,6 +48,19 @@ class _Lines(logging.Formatter):
         return "\n".join(prefix + line for line in text.splitlines())
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines until nobody reads them any more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Write to nowhere from now on, so that what is still buffered cannot spoil the exit status."""
+        del record
+        with suppress(OSError, ValueError, AttributeError):
+            nowhere, gone = os.open(os.devnull, os.O_WRONLY), self.stream.fileno()
+            if nowhere != gone:  # a closed descriptor is the first to be given out again
+                os.dup2(nowhere, gone)
+                os.close(nowhere)
+
+
 def configure(level: str, *, journal_stream: str | None, stream: TextIO | None = None) -> None:
     """Send log records to `stream` (standard error); calling again replaces the level.
 
@@ -55,7 +68,7 @@ def configure(level: str, *, journal_stream: str | None, stream: TextIO | None =
     output stays plain. A stream that is closed never raises into the program.
     """
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(_Lines(journal=_is_journal(stream, journal_stream)))
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if isinstance(handler.formatter, _Lines)]:

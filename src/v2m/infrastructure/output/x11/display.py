@@ -46,6 +46,8 @@ class Focus:
 def connect(session: Session) -> "Display":
     """Connect to the session's display; blocks for at most `ANSWER_S`. Raises X11Error."""
     from Xlib import display, error
+    from Xlib.protocol import display as protocol
+    from Xlib.protocol import event
 
     name = session.x11 or ""
     match = _LOCAL_DISPLAY.fullmatch(name)
@@ -53,6 +55,8 @@ def connect(session: Session) -> "Display":
         raise X11Error(f"{name!r} is no display of this machine")
     _check_listening(int(match[1]))
     with _connecting, _setup(session.variables.get("XAUTHORITY")):
+        # python-xlib keeps the codes of extension events for all servers in one table; another server has other codes.
+        protocol.Display.event_classes = event.event_class.copy()
         try:
             return display.Display(f"unix/:{match[1]}")  # without "unix/" python-xlib would try TCP as well
         except (OSError, error.XError, error.DisplayError, error.ConnectionClosedError) as failure:
