@@ -11,7 +11,7 @@ from support.audio import write_wav
 from support.speech import clips
 from v2m.core.di.container import Overrides, build_container
 from v2m.core.ipc_protocol import Request
-from v2m.domain.errors import CaptureError, CaptureReason
+from v2m.domain.errors import CaptureError, CaptureReason, NoSpeechError
 from v2m.domain.ports import Session
 from v2m.infrastructure.capture.wav_file import WavFileMicrophone
 from v2m.infrastructure.desktop.memory import MemoryNotifier
@@ -218,3 +218,26 @@ def test_a_recording_that_nobody_ends_ends_by_itself_and_is_held(settings, limit
     row, texts = run(arguments, scenario, transcriber=ScriptedTranscriber(["still here"]))
     assert (row["phase"], row["text"]) == ("held", "still here")
     assert texts == []
+
+
+def test_a_muted_microphone_is_named_and_told(settings, tmp_path):
+    silent = write_wav(tmp_path / "silent.wav", pcm=bytes(64_000))
+    notices = []
+
+    async def scenario(container, output, notifier):
+        await ask(container, "START_RECORDING")
+        while container.dictations.recording.spool.head < 16000:
+            await asyncio.sleep(0.02)
+        with pytest.raises(NoSpeechError, match="muted"):
+            await ask(container, "STOP_RECORDING")
+        while "Nothing heard" not in [note.title for note in notifier.shown]:
+            await asyncio.sleep(0.01)
+        notices.extend(notifier.shown)
+        return (await ask(container, "LIST_HISTORY"))["entries"][0]
+
+    arguments = {**settings[0], "audio.wav_path": str(silent)}
+    row = run(arguments, scenario, transcriber=ScriptedTranscriber([]))
+    assert row["phase"] == "suppressed"
+    assert row["reason"] == "peak −90 dB from silent.wav — muted?"
+    assert row["audio"] is True
+    assert notices[-1].body == row["reason"]

@@ -185,7 +185,7 @@ class Pipeline:
     async def _suppressed(self, job: Job, transcript: Transcript) -> Outcome:
         level = decibels(job.report.peak)
         reason = (
-            f"peak {level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
+            f"peak −{-level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
             if level <= MUTED_DB
             else "no speech was found"
         )

@@ -70,5 +70,5 @@ class Device:
 
 
 def decibels(peak: int) -> float:
-    """Return the level of a peak sample in dB relative to full scale; digital silence is -120."""
-    return 20 * log10(peak / 32768) if peak > 0 else -120.0
+    """Return the level of a peak sample in dB relative to full scale; 16 bits end at -90."""
+    return 20 * log10(max(peak, 1) / 32768)
