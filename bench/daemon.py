@@ -128,6 +128,7 @@ def crowd(rounds: int) -> list[Row]:
         idle = ping(home)
         for peer in others:
             peer.sendall(b"\x00")  # each is closed 2 s from now
+        ask(home.socket, {"cmd": "PING"})  # answered after all of them have been read
         half_open = ping(home)
         for peer in others:
             peer.close()
