@@ -1,6 +1,7 @@
 """What the back ends share whose audio passes through Python."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Final
 
 from v2m.domain.audio import CaptureReport
@@ -11,7 +12,7 @@ from v2m.infrastructure.capture._report import report
 _FIRST_SAMPLE_S: Final = 0.9
 
 
-class Arrival:
+class Arrival(ABC):
     """The first sample, the end and the account of a recording; `_release` is the back end's own."""
 
     def __init__(self, spool: Spool, *, backend: str, source: str, notice: str = "") -> None:
@@ -57,9 +58,9 @@ class Arrival:
             self._report = report(self._spool, source=self.source, backend=self.backend, lost=lost)
         return self._report
 
+    @abstractmethod
     async def _release(self) -> None:
         """Stop the source; nothing is appended once this has returned. Twice is fine."""
-        raise NotImplementedError
 
     def _note_end(self, reason: str) -> None:
         if not self._end.done():
