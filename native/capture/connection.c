@@ -28,7 +28,7 @@ static void on_core_error(void *data, uint32_t id, int seq, int res, const char 
     struct v2m_capture *c = data;
     (void)seq;
     if (id != PW_ID_CORE || res != -EPIPE) return;
-    c->status.connected = 0;
+    c->status.connected = c->status.is_managed = 0;
     copy_text(c->status.error, message);
     survey_end(&c->survey);
     watch_end(&c->watch);
@@ -43,7 +43,7 @@ static void disconnect(struct v2m_capture *c)
     destroy_stream(c);
     survey_end(&c->survey);
     watch_end(&c->watch);
-    c->status.connected = 0;
+    c->status.connected = c->status.is_managed = 0;
     if (!c->core) return;
     spa_hook_remove(&c->core_hook);
     pw.core_disconnect(c->core);
@@ -67,6 +67,9 @@ EXPORT struct v2m_capture *v2m_new(char *error, uint32_t error_bytes)
     struct v2m_capture *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     c->status.scheduler = -1;
+    c->watch.changed = follow_graph;
+    c->watch.data = c;
+    watch_end(&c->watch);
     c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->loop = pw.thread_loop_new("v2m-capture", NULL);
     if (c->wake_fd >= 0 && c->loop && pw.thread_loop_start(c->loop) >= 0) {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t number(const struct spa_dict *props, const char *key)
+uint32_t number(const struct spa_dict *props, const char *key)
 {
     const char *text = props ? spa_dict_lookup(props, key) : NULL;
     return text ? (uint32_t)strtoul(text, NULL, 10) : SPA_ID_INVALID;
@@ -14,8 +14,7 @@ static bool begins(const char *text, const char *with)
     return !strncmp(text, with, strlen(with));
 }
 
-/* Add a node to a list, if it is a device that can be recorded from and there is room. */
-static void note_node(struct node *nodes, uint32_t *count, uint32_t id, const struct spa_dict *props)
+void note_node(struct node *nodes, uint32_t *count, uint32_t id, const struct spa_dict *props)
 {
     const char *name = props ? spa_dict_lookup(props, PW_KEY_NODE_NAME) : NULL;
     const char *class = props ? spa_dict_lookup(props, PW_KEY_MEDIA_CLASS) : NULL;
@@ -24,59 +23,14 @@ static void note_node(struct node *nodes, uint32_t *count, uint32_t id, const st
     const bool is_sink = begins(class, "Audio/Sink");
     if (!is_source && !is_sink) return;
     const char *description = spa_dict_lookup(props, PW_KEY_NODE_DESCRIPTION);
+    const char *priority = spa_dict_lookup(props, PW_KEY_PRIORITY_SESSION);
     struct node *n = &nodes[(*count)++];
     n->id = id;
     n->is_source = is_source;
     n->is_sink = is_sink;
+    n->priority = priority ? (int32_t)strtol(priority, NULL, 10) : 0;
     copy_text(n->name, name);
     copy_text(n->description, description ? description : name);
-}
-
-static void on_watched_global(void *data, uint32_t id, uint32_t permissions, const char *type, uint32_t version,
-                              const struct spa_dict *props)
-{
-    struct watch *w = data;
-    (void)permissions;
-    (void)version;
-    if (!strcmp(type, PW_TYPE_INTERFACE_Node)) note_node(w->nodes, &w->node_count, id, props);
-}
-
-static void on_watched_global_remove(void *data, uint32_t id)
-{
-    struct watch *w = data;
-    for (uint32_t i = 0; i < w->node_count; i++)
-        if (w->nodes[i].id == id) {
-            w->nodes[i] = w->nodes[--w->node_count];
-            return;
-        }
-}
-
-static const struct pw_registry_events watch_events = {
-    PW_VERSION_REGISTRY_EVENTS, .global = on_watched_global, .global_remove = on_watched_global_remove};
-
-void watch_end(struct watch *w)
-{
-    w->node_count = 0;
-    if (!w->registry) return;
-    spa_hook_remove(&w->hook);
-    pw.proxy_destroy((struct pw_proxy *)w->registry);
-    w->registry = NULL;
-}
-
-void watch_begin(struct watch *w, struct pw_core *core)
-{
-    w->registry = pw_core_get_registry(core, PW_VERSION_REGISTRY, 0);
-    if (!w->registry) return;
-    spa_zero(w->hook);
-    pw_registry_add_listener(w->registry, &w->hook, &watch_events, w);
-}
-
-bool watch_hears(const struct watch *w, const char *target)
-{
-    if (!w->registry || w->node_count == MAX_NODES) return true; /* not known */
-    for (uint32_t i = 0; i < w->node_count; i++)
-        if (w->nodes[i].is_source || !strcmp(w->nodes[i].name, target)) return true;
-    return false;
 }
 
 static int on_property(void *data, uint32_t subject, const char *key, const char *type, const char *value)

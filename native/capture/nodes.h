@@ -1,4 +1,4 @@
-/* The microphones and loudspeakers of the graph: watched while connected, and surveyed for a question. */
+/* The microphones and loudspeakers of the graph, and a survey of them for a question. */
 #pragma once
 #include "libpipewire.h"
 #include <stdint.h>
@@ -9,18 +9,10 @@
 
 struct node {
     uint32_t id;
+    int32_t priority; /* the session manager's: the highest is the default, unless the user chose */
     bool is_source, is_sink;
     char name[TEXT_BYTES];
     char description[TEXT_BYTES];
-};
-
-/* Which sources and sinks there are, as long as we are connected: START asks it without waiting. Only what
- * comes and goes is told, so it wakes us when another program plays or a device is plugged, else never. */
-struct watch {
-    struct pw_registry *registry;
-    struct spa_hook hook;
-    uint32_t node_count;
-    struct node nodes[MAX_NODES];
 };
 
 /* A look at the graph: made for a question, gone with the answer. */
@@ -43,14 +35,11 @@ static inline void copy_text(char *to, const char *from)
     snprintf(to, TEXT_BYTES, "%s", from ? from : "");
 }
 
-/* Whoever syncs with the server afterwards knows all that is there. */
-void watch_begin(struct watch *w, struct pw_core *core);
+/* The number that a property holds; SPA_ID_INVALID when it is not there. */
+uint32_t number(const struct spa_dict *props, const char *key);
 
-/* Forget the nodes; twice is fine. */
-void watch_end(struct watch *w);
-
-/* Tell whether there is a microphone, or the very device that is asked for, which may be a loudspeaker. */
-bool watch_hears(const struct watch *w, const char *target);
+/* Add a node to a list, if it is a device that can be recorded from and there is room. */
+void note_node(struct node *nodes, uint32_t *count, uint32_t id, const struct spa_dict *props);
 
 /* Look anew; `answered` is called once, from the loop, after which the survey has ended. */
 void survey_begin(struct survey *s, struct pw_core *core);

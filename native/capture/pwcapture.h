@@ -7,7 +7,7 @@
  * Every function may be called from any one thread at a time; those that wait for the server say so.
  */
 #pragma once
-#include "nodes.h"
+#include "links.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -19,6 +19,8 @@ struct v2m_status {
     int32_t scheduler;    /* SCHED_OTHER, SCHED_FIFO, SCHED_RR of the data thread; -1 before the first block */
     int32_t thread_id;    /* of the data thread, 0 before the first block */
     int32_t is_monitor;   /* without a microphone the session manager links what the loudspeakers play */
+    int32_t is_managed;   /* a session manager is there; it may be too busy to link anything */
+    int32_t own_links;    /* how many links of our own feed the stream */
     uint64_t blocks;
     uint64_t faults;      /* page faults of the data thread inside the copy, after the first block */
     uint64_t empty;       /* buffers without audio in them */
@@ -40,9 +42,10 @@ struct v2m_capture {
     struct pw_stream *stream;
     struct spa_hook core_hook, stream_hook;
     int wake_fd, connect_seq;
-    bool connect_done;
+    bool connect_done, own_ports; /* of the stream, made without a session manager */
     struct watch watch;
     struct survey survey;
+    struct links links;
     struct v2m_status status; /* under the loop's lock, but for the counters of the data thread */
     /* shared with the data thread */
     uint8_t *spool; /* NULL: the gate is closed */
@@ -51,6 +54,9 @@ struct v2m_capture {
 
 /* Make the event descriptor readable. */
 void wake(const struct v2m_capture *c);
+
+/* Called by the watch when the graph has changed. */
+void follow_graph(void *data);
 
 /* Lock held. Afterwards the spool is not touched any more. */
 void destroy_stream(struct v2m_capture *c);

@@ -6,6 +6,7 @@
 # records is gone. A file with more than one channel is mixed down first (needs sox).
 #   V2M_PW_DIR  the session's state folder, as for pipewire.sh
 #   V2M_MIC     the microphone (default v2m_mic); one with two channels hears the file in both
+#   V2M_FEED_PORTS=1  without a session manager, which else makes the player's ports
 set -euo pipefail
 
 die() { echo "feed-mic: $*" >&2; exit 1; }
@@ -32,8 +33,13 @@ if [[ $channels != 1 ]]; then # two links cannot be made at one moment
 fi
 
 feed=v2m_feed_$$
+ports=''
+if [[ ${V2M_FEED_PORTS:-} == 1 ]]; then
+  format='mediaType = audio mediaSubtype = raw format = F32P rate = 48000 channels = 1 position = [ MONO ]'
+  ports="node.param.PortConfig = { direction = Output mode = dsp format = { $format } }"
+fi
 # A playback stream is never linked to an Audio/Source/Virtual by the session manager, hence pw-link.
-pw-play --target 0 --quality 10 -P "{ node.name = $feed node.autoconnect = false }" "$file" &
+pw-play --target 0 --quality 10 -P "{ node.name = $feed node.autoconnect = false $ports }" "$file" &
 play=$!
 for ((i = 0; i < 500; i++)); do
   kill -0 $play 2>/dev/null || die "pw-play failed"

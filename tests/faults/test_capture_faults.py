@@ -1,74 +1,33 @@
-"""What happens to a recording when the sound server, the session manager or the microphone goes away."""
+"""What happens to a recording when the sound server or the microphone goes away."""
 
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.audio import write_wav
+from support.capture import all_back_ends, recording, store
 from support.daemon import connect, new_home, read_frame, running_daemon
 from support.pipewire import PipewireSession
 from support.speech import until
 from v2m.domain.audio import SpoolFlag
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.infrastructure._spool import SpoolDirectory
-from v2m.infrastructure._spool_writer import MappedSpool
 from v2m.infrastructure.capture.chain import MicrophoneChain
-from v2m.infrastructure.capture.parec import ParecMicrophone
 from v2m.infrastructure.capture.pipewire import PipewireMicrophone
-from v2m.infrastructure.capture.portaudio import PortaudioMicrophone
+from v2m.infrastructure.capture.wav_file import WavFileMicrophone
 
 pytestmark = pytest.mark.faults
+__all__ = ["store"]
 
 
 @pytest.fixture
 def session() -> Iterator[PipewireSession]:
     with PipewireSession(V2M_PW_MIC2="1") as session, session.activated():
         yield session
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SpoolDirectory]:
-    with SpoolDirectory(tmp_path / "spool", max_recording_s=600, on_degraded=pytest.fail) as store:
-        yield store
-
-
-class Watched:
-    """A recording as the application holds it: watched for its end meanwhile."""
-
-    def __init__(self, microphone: MicrophoneChain, recording, spool: MappedSpool, ended: asyncio.Task) -> None:
-        self.microphone = microphone
-        self.recording = recording
-        self.spool = spool
-        self.ended = ended
-
-    async def goes_on(self, samples: int = 8000, seconds: float = 15) -> None:
-        """Wait for half a second of new audio."""
-        head = self.spool.head
-        async with asyncio.timeout(seconds):
-            while self.spool.head < head + samples:
-                assert not self.ended.done(), self.ended.result()
-                await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def recording(store: SpoolDirectory) -> AsyncIterator[Watched]:
-    microphone = MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()])
-    spool = store.take(1)
-    opened = await microphone.open(spool)
-    await opened.first_sample()
-    async with asyncio.TaskGroup() as group:
-        ended = group.create_task(opened.ended())
-        watched = Watched(microphone, opened, spool, ended)
-        await watched.goes_on()
-        yield watched
-        ended.cancel()
-        await opened.close()
-    await microphone.aclose()
-    spool.close()
 
 
 SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_TRANSCRIPTION__SCRIPT": '["heard"]'}
@@ -141,43 +100,6 @@ def test_an_unplugged_microphone_is_replaced_by_the_next_and_taken_again_when_it
     asyncio.run(scenario())
 
 
-def test_a_dead_session_manager_ends_the_recording_and_its_audio_is_kept(
-    session: PipewireSession, store: SpoolDirectory
-) -> None:
-    async def scenario() -> None:
-        async with recording(store) as watched:
-            before = watched.spool.head
-            session.kill("wireplumber")
-            async with asyncio.timeout(15):
-                reason = await watched.ended
-            assert reason
-            report = await watched.recording.close()
-            assert report.samples >= before
-            assert report.lost == reason
-
-    asyncio.run(scenario())
-
-
-def test_a_restarted_session_manager_costs_no_audio_that_was_heard(
-    session: PipewireSession, store: SpoolDirectory
-) -> None:
-    """From 0.5 on WirePlumber links streams that outlived it; before, the recording ends and says why."""
-
-    async def scenario() -> None:
-        async with recording(store) as watched:
-            before = watched.spool.head
-            session.kill("wireplumber")
-            await asyncio.to_thread(session.up)
-            async with asyncio.timeout(15):
-                while not watched.ended.done() and watched.spool.head < before + 16_000:
-                    await asyncio.sleep(0.02)
-            report = await watched.recording.close()
-            assert report.samples >= before
-            assert report.lost or report.samples >= before + 16_000
-
-    asyncio.run(scenario())
-
-
 def test_recording_works_again_after_the_sound_server_was_restarted_while_idle(
     session: PipewireSession, store: SpoolDirectory
 ) -> None:
@@ -202,7 +124,7 @@ def test_a_daemon_that_started_before_the_sound_server_finds_it(
 ) -> None:
     async def scenario() -> None:
         await asyncio.to_thread(session.down)
-        microphone = MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()])
+        microphone = all_back_ends()
         await microphone.warm()
         spool = store.take(1)
         with pytest.raises(CaptureError) as failure:
@@ -218,12 +140,28 @@ def test_a_daemon_that_started_before_the_sound_server_finds_it(
     asyncio.run(scenario())
 
 
+def test_the_next_back_end_takes_over_when_the_sound_server_hangs(
+    session: PipewireSession, store: SpoolDirectory, tmp_path: Path
+) -> None:
+    played = WavFileMicrophone(write_wav(tmp_path / "played.wav"))
+
+    async def scenario() -> None:
+        async with recording(store, MicrophoneChain([PipewireMicrophone(), played])) as watched:
+            session.kill("pipewire", signal.SIGSTOP)
+            await until(lambda: watched.recording.backend == played.name)
+            await watched.goes_on()
+            assert played.name in watched.recording.notice
+            session.kill("pipewire", signal.SIGCONT)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_sound_server_that_does_not_answer_is_told_and_holds_up_nothing(
     warm: bool, session: PipewireSession, store: SpoolDirectory
 ) -> None:
     async def scenario() -> None:
-        microphone = MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()])
+        microphone = all_back_ends()
         if warm:
             await microphone.warm()
         session.kill("pipewire", signal.SIGSTOP)

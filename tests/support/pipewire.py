@@ -80,16 +80,30 @@ class PipewireSession:
         """Send a signal to a piece."""
         os.kill(self.pid(piece), number)
 
+    def lose_manager(self) -> None:
+        """Kill the session manager; everybody knows it afterwards."""
+
+        def is_gone() -> bool:
+            # A client that binds something of one that is just dying waits for ever.
+            names = self._tool("timeout", "1", "pw-cli", "ls", "Metadata")
+            return '"settings"' in names and '"default"' not in names
+
+        self.kill("wireplumber")
+        wait_until(is_gone, what="its metadata to go")
+
     def feed(self, path: Path, microphone: str = "v2m_mic") -> None:
         """Play a WAV file into a microphone, to its end."""
         with self.feeding(path, microphone) as feeder:
             assert feeder.wait(60) == 0
 
     @contextmanager
-    def feeding(self, path: Path, microphone: str = "v2m_mic") -> Iterator[subprocess.Popen[bytes]]:
-        """Play a WAV file into a microphone meanwhile."""
+    def feeding(
+        self, path: Path, microphone: str = "v2m_mic", *, managed: bool = True
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Play a WAV file into a microphone meanwhile; `managed` is false without a session manager."""
         argv = [str(HEADLESS / "feed-mic.sh"), str(path)]
-        feeder = subprocess.Popen(argv, env={**os.environ, **self.env, "V2M_MIC": microphone})
+        wishes = {"V2M_MIC": microphone, "V2M_FEED_PORTS": "" if managed else "1"}
+        feeder = subprocess.Popen(argv, env={**os.environ, **self.env, **wishes})
         try:
             yield feeder
         finally:
@@ -155,6 +169,15 @@ class PipewireSession:
         names = {each["id"]: _properties(each).get("node.name", "") for each in objects}
         links = [each["info"] for each in objects if each["type"].endswith(":Link")]
         return [names[link["output-node-id"]] for link in links if names.get(link["input-node-id"]) == name]
+
+    def links(self) -> list[tuple[int, int]]:
+        """Return the pairs of ports, from and to, that are linked."""
+        links = [each["info"] for each in self.dump() if each["type"].endswith(":Link")]
+        return [(link["output-port-id"], link["input-port-id"]) for link in links]
+
+    def link(self, output_port: str, input_port: str) -> None:
+        """Link two ports, named NODE:PORT, as a user does in a patch bay."""
+        self._tool("pw-link", output_port, input_port)
 
     def _tool(self, *argv: str) -> str:
         done = subprocess.run(argv, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=20)

@@ -34,6 +34,8 @@ class Status(ctypes.Structure):
         ("scheduler", c_int32),
         ("thread_id", c_int32),
         ("is_monitor", c_int32),
+        ("is_managed", c_int32),
+        ("own_links", c_int32),
         ("blocks", c_uint64),
         ("faults", c_uint64),
         ("empty", c_uint64),
@@ -67,7 +69,8 @@ def load_library() -> ctypes.CDLL:
         ("v2m_connect", c_int, c_void_p, c_int),
         ("v2m_free", None, c_void_p),
         ("v2m_arm", c_int, c_void_p, c_char_p, c_int),
-        ("v2m_start", c_int, c_void_p, c_void_p, c_char_p, c_int),
+        ("v2m_start", c_int, c_void_p, c_void_p, c_char_p, c_int, c_char_p),
+        ("v2m_link", c_int, c_void_p, c_char_p, c_char_p),
         ("v2m_wake_at_next_block", None, c_void_p),
         ("v2m_stop", None, c_void_p, c_int),
         ("v2m_event_fd", c_int, c_void_p),
@@ -106,9 +109,22 @@ class Connection:
         """Connect a stream that stays inactive. Raises CaptureError."""
         _check(self._library.v2m_arm(self._handle, target.encode(), quality))
 
-    def start(self, header_address: int, target: str, quality: int) -> None:
-        """Record into the spool at this address; lasts 0.1 to 3 ms. Raises CaptureError, also without a microphone."""
-        _check(self._library.v2m_start(self._handle, header_address, target.encode(), quality))
+    def start(self, header_address: int, target: str, quality: int, heard: str | None) -> None:
+        """Record into the spool at this address; lasts 0.1 to 3 ms. Raises CaptureError, also without a microphone.
+
+        `heard` is None where a session manager makes the stream's ports, else what `link` will be told.
+        """
+        source = None if heard is None else heard.encode()
+        _check(self._library.v2m_start(self._handle, header_address, target.encode(), quality, source))
+
+    def link(self, target: str, heard: str) -> bool:
+        """Link the stream ourselves until somebody else does; waits for nothing. Twice is fine.
+
+        From `target`, else the source called `heard`, else the likeliest. False when no session manager has given
+        the stream its ports. Raises CaptureError, also without a source.
+        """
+        result = self._library.v2m_link(self._handle, target.encode(), heard.encode())
+        return result != -errno.ENOTCONN and _check(result) == 0
 
     def wake_at_next_block(self) -> None:
         """Make `event_fd` readable once the next block has been stored."""

@@ -24,6 +24,8 @@ class MicrophoneChain:
     """Opens the first back end that works; a recording that falters is taken up again in the same spool.
 
     The ladder: a new stream, a new connection, the next back end; from the top again until 5 s are over.
+    Links of our own have no rung: the native back end makes them as soon as PipeWire's session manager is known
+    to be gone, and in each of its rungs when nobody else has linked the stream.
     It is climbed by `first_sample` and `ended` of the recording, so one of them must be awaited.
     """
 
@@ -217,12 +219,11 @@ class _ChainRecording:
             backoff_s *= 2
 
     async def _try(self, index: int) -> bool:
-        head, self._unplugged = self._spool.head, False
+        self._unplugged = False
         try:
             async with asyncio.timeout(_RUNG_S):
                 self._recording = self._last = await self._microphones[index].open(self._spool)
                 if not self._is_closed():
-                    await self._advance(head)
                     await self._recording.first_sample()
                     self._index = index
                     self._chain.remember(index)
@@ -233,10 +234,6 @@ class _ChainRecording:
             self._unplugged = error.reason is CaptureReason.NO_DEVICE
         await self._drop()
         return False
-
-    async def _advance(self, head: int) -> None:
-        while self._spool.head == head:  # noqa: ASYNC110 - a callback in C wakes nobody
-            await asyncio.sleep(0.005)
 
     def _is_closed(self) -> bool:
         return self._report is not None

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from v2m.domain.audio import CaptureReport, Device
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.domain.ports import Spool
+from v2m.infrastructure.capture._linking import Linking
 from v2m.infrastructure.capture._pwcapture import (
     NO_MICROPHONE,
     STREAM_ERROR,
@@ -25,6 +26,7 @@ _DRAIN_S: Final = 0.008  # for the block in flight: a graph quantum of 256/48000
 _FIRST_SAMPLE_S: Final = 0.5
 _SURVEY_S: Final = 0.2
 _PAUSED_S: Final = 0.3  # a change of the default microphone pauses for 5 ms, a dead session manager for ever
+_RESTART: Final = "systemctl --user restart wireplumber"
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_LAST_S: Final = 30.0
 
@@ -49,6 +51,7 @@ class PipewireMicrophone:
         self._device = device
         self._armed = policy == "armed"
         self._quality = resample_quality
+        self._linking = Linking(device)
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
         self._recording: _PipewireRecording | None = None
@@ -65,14 +68,19 @@ class PipewireMicrophone:
         connection = self._connection
         if connection is None or not connection.status().connected:
             connection = await self._connected()
-        connection.start(spool.header_address, self._device, self._quality)
-        self._recording = _PipewireRecording(connection, spool, device=self._device, keep=self._armed)
-        return self._recording
+        self._linking.start(connection, spool.header_address, self._quality)
+        recording = _PipewireRecording(connection, self._linking, spool, device=self._device, keep=self._armed)
+        self._recording = recording
+        return recording
 
     async def devices(self) -> Sequence[Device]:
         """List the microphones."""
         connection = await self._connected()
-        return await asyncio.to_thread(connection.devices, _PATIENCE_S)
+        devices = await asyncio.to_thread(connection.devices, _PATIENCE_S)
+        for device in devices:
+            if device.default:
+                self._linking.suggest(device.name)
+        return devices
 
     async def aclose(self) -> None:
         """Release everything; twice is fine. The next `open` connects anew."""
@@ -113,6 +121,7 @@ class PipewireMicrophone:
         with contextlib.suppress(BlockingIOError):
             os.read(connection.event_fd, 8)
         status = connection.status()
+        self._linking.note(status)
         if self._recording is not None:
             self._recording.observe(status)
         if not status.connected:
@@ -161,12 +170,14 @@ class _PipewireRecording:
 
     backend = PipewireMicrophone.name
 
-    def __init__(self, connection: Connection, spool: Spool, *, device: str, keep: bool) -> None:
+    def __init__(self, connection: Connection, linking: Linking, spool: Spool, *, device: str, keep: bool) -> None:
         self._connection = connection
+        self._linking = linking
         self._spool = spool
+        self._head = spool.head
         self._device = device
         self._keep = keep
-        self._status = Status(connected=1)
+        self._status = connection.status()
         self._streamed = False
         self._changed = asyncio.Event()
         self._report: CaptureReport | None = None
@@ -178,11 +189,13 @@ class _PipewireRecording:
 
     @property
     def notice(self) -> str:
-        """Say that the chosen device is gone and which one is heard instead."""
+        """Say that the chosen device is gone and which one is heard instead, or that we had to link it."""
         heard = bytes(self._status.source_name).decode(errors="replace")
-        if not self._device or not heard or heard == self._device:
-            return ""
-        return f"The microphone {self._device} is not there: recording from {self.source}."
+        if self._device and heard and heard != self._device:
+            return f"The microphone {self._device} is not there: recording from {self.source}."
+        if self._status.own_links and heard:
+            return f"PipeWire's session manager does not answer: recording from {self.source}."
+        return ""
 
     def observe(self, status: Status) -> None:
         """Take note of what PipeWire says."""
@@ -197,17 +210,14 @@ class _PipewireRecording:
 
     async def first_sample(self) -> None:
         """Return once audio of a microphone has arrived; says after 0.5 s why it has not."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_SAMPLE_S):
-                while not (self._spool.first_sample_ns and self.source):
-                    self._changed.clear()
-                    fault = self._fault()
-                    if fault and not self._hears_loudspeakers():
-                        raise CaptureError(fault, reason=CaptureReason.LOST, hint="v2m devices")
-                    await self._changed.wait()
+        patience_s = self._linking.patience_s(self._status)
+        if not await self._arrives(patience_s):
+            if not self._linking.link(self._connection):
+                raise CaptureError("The microphone sends nothing.", reason=CaptureReason.SILENT, hint=_RESTART)
+            await self._arrives(_FIRST_SAMPLE_S - patience_s)
         if self._hears_loudspeakers():
             raise CaptureError(NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
-        if not self._spool.first_sample_ns:
+        if self._spool.head == self._head:
             raise await self._silence()
 
     async def ended(self) -> str:
@@ -215,6 +225,9 @@ class _PipewireRecording:
         while not (fault := self._fault()):
             self._changed.clear()
             paused = self._streamed and self._status.stream_state == STREAM_PAUSED
+            if paused and not self._status.is_managed:
+                with contextlib.suppress(CaptureError):
+                    self._linking.link(self._connection)
             try:
                 async with asyncio.timeout(_PAUSED_S if paused else None):
                     await self._changed.wait()
@@ -226,13 +239,26 @@ class _PipewireRecording:
         """Wait for the block in flight, unlink, report."""
         if self._report is None:
             try:
-                if self._status.stream_state == STREAM_STREAMING and self._spool.first_sample_ns:
+                if self._status.stream_state == STREAM_STREAMING and self._spool.head > self._head:
                     await self._drain()
             finally:
                 self._status = self._connection.status()
                 self._connection.stop(keep=self._keep)
                 self._report = report(self._spool, source=self.source, backend=self.backend, lost=self._fault())
         return self._report
+
+    async def _arrives(self, seconds: float) -> bool:
+        """Wait for new audio and for the name of its source. Raises CaptureError when neither can come."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._spool.head == self._head or not self.source:
+                    self._changed.clear()
+                    fault = self._fault()
+                    if fault and not self._hears_loudspeakers():
+                        raise CaptureError(fault, reason=CaptureReason.LOST, hint="v2m devices")
+                    await self._changed.wait()
+                return True
+        return False
 
     async def _drain(self) -> None:
         self._changed.clear()
@@ -259,6 +285,4 @@ class _PipewireRecording:
         devices = await asyncio.to_thread(self._connection.devices, _SURVEY_S)
         if not devices:
             return CaptureError(NO_MICROPHONE, reason=CaptureReason.NO_DEVICE, hint="v2m devices")
-        return CaptureError(
-            "The microphone sends nothing.", reason=CaptureReason.SILENT, hint="systemctl --user restart wireplumber"
-        )
+        return CaptureError("The microphone sends nothing.", reason=CaptureReason.SILENT, hint=_RESTART)
