@@ -10,15 +10,17 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from v2m.application.announce import Announcer
 from v2m.application.ledger import Ledger
+from v2m.application.tongue import Tongue
 from v2m.core.events import EventBus
 from v2m.domain.audio import SAMPLE_RATE_HZ, CaptureReport, SpoolFlag, decibels
-from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.dictation import HistoryEntry, Phase, Wishes
 from v2m.domain.errors import CaptureError, CaptureReason, StorageError
-from v2m.domain.events import Level
+from v2m.domain.events import Level, Partial
 from v2m.domain.ports import (
     Microphone,
     Recording,
@@ -28,6 +30,7 @@ from v2m.domain.ports import (
     Transcriber,
     Utterance,
 )
+from v2m.domain.transcript import PartialTranscript
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class Open:
     recording: Recording
     utterance: Utterance
     hint: Mapping[str, str]
-    toggled: bool
+    wishes: Wishes
+    language: str  # it is decoded in
     asked_ns: int  # CLOCK_MONOTONIC when START was read from the socket
     open_called_ns: int  # when the microphone was asked to open
     started_ns: int = field(default_factory=time.monotonic_ns)
@@ -84,7 +88,7 @@ class Recorder:
         events: EventBus,
         announcer: Announcer,
         limits: Limits,
-        language: str,
+        tongue: Tongue,
         tail_ms: int,
         private: bool,
     ) -> None:
@@ -95,33 +99,46 @@ class Recorder:
         self._events = events
         self._announcer = announcer
         self._limits = limits
-        self._language = language
+        self._tongue = tongue
         self._tail_s = tail_ms / 1000
         self._private = private
 
-    async def open(self, *, language: str | None, hint: Mapping[str, str], toggled: bool, asked_ns: int) -> Open:
-        """Open the microphone, then everything that need not come before it. Raises CaptureError."""
+    async def open(self, wishes: Wishes, *, hint: Mapping[str, str], asked_ns: int) -> Open:
+        """Open the microphone, then everything that need not come before it. Raises CaptureError, LanguageError."""
+        language = self._tongue.choose(wishes)
         dictation = self._ledger.next_id()
-        options = TranscribeOptions(language=language or self._language)
+        options = TranscribeOptions(language=language)
         async with AsyncExitStack() as undo:
             spool = self._spools.take(dictation, private=self._private)
             undo.callback(self._delete, spool)
             open_called_ns = time.monotonic_ns()
             recording = await self._microphone.open(spool)
             undo.push_async_callback(recording.close)
-            utterance = self._transcriber.open(dictation, spool.reader_fd(), options)
+            on_partial = partial(self._publish, dictation)
+            utterance = self._transcriber.open(dictation, spool.reader_fds(), options, on_partial)
             undo.push_async_callback(utterance.abandon)
             path = str(spool.path) if spool.path else None
             await self._ledger.begin(
                 HistoryEntry(dictation, time.time_ns(), Phase.RECORDING, language=options.language, spool=path)
             )
             undo.pop_all()
-        return Open(dictation, spool, recording, utterance, hint, toggled, asked_ns, open_called_ns)
+        return Open(dictation, spool, recording, utterance, hint, wishes, language, asked_ns, open_called_ns)
 
-    async def close(self, opened: Open) -> CaptureReport:
-        """Release the device (after the tail, if one is set), then close the spool; the audio stays."""
-        if self._tail_s:
-            await asyncio.sleep(self._tail_s)
+    def _publish(self, dictation: int, heard: PartialTranscript) -> None:
+        """Tell what has been heard so far to whoever listens."""
+        if self._events.has_listeners():
+            self._events.publish(Partial(dictation, heard.text, heard.stable, final=False))
+
+    async def close(self, opened: Open, *, tail: bool = True) -> CaptureReport:
+        """Release the device, then close the spool; the audio stays.
+
+        With `tail` a word that is being spoken is waited for, as long as the settings allow; where nobody
+        speaks the device is released at once.
+        """
+        if tail and self._tail_s and opened.utterance.speaking:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._tail_s):
+                    await opened.utterance.quiet()
         try:
             report = await opened.recording.close()
         except CaptureError as error:  # what is in the spool was heard all the same
@@ -164,6 +181,8 @@ class Recorder:
     async def watch(self, opened: Open) -> str:
         """Give the sign, then return why the recording must end by itself, as a sentence for the user.
 
+        Empty: it ended as it was asked to, and its text may be typed.
+
         Raises:
             CaptureError: the device went away, or never gave a sample.
         """
@@ -183,7 +202,10 @@ class Recorder:
     async def _limit(self, opened: Open) -> str:
         """Publish levels while somebody listens; return when a limit has been reached."""
         limits, warned = self._limits, False
-        silence_s = limits.toggled_silence_s if opened.toggled else limits.lost_release_silence_s
+        silence_s = limits.toggled_silence_s if opened.wishes.toggled else limits.lost_release_silence_s
+        hands_free_s, pause_s = opened.wishes.until_silence_s, QUIET_PERIOD_S
+        if hands_free_s is not None:
+            pause_s = min(QUIET_PERIOD_S, hands_free_s / 4)
         while True:
             listened = self._events.has_listeners()
             if listened:
@@ -194,6 +216,9 @@ class Recorder:
             if not warned and recorded_s >= limits.max_recording_s - WARN_BEFORE_S > 0:
                 warned = True
                 self._announcer.say("Recording", f"It ends by itself in {WARN_BEFORE_S} s.")
-            if recorded_s - opened.utterance.speech_until / SAMPLE_RATE_HZ >= silence_s:
+            silent_s = recorded_s - opened.utterance.speech_until / SAMPLE_RATE_HZ
+            if hands_free_s is not None and opened.utterance.speech_until and silent_s >= hands_free_s:
+                return ""
+            if silent_s >= silence_s:
                 return f"Nobody has spoken for {silence_s:.0f} s."
-            await asyncio.sleep(LEVEL_PERIOD_S if listened else QUIET_PERIOD_S)
+            await asyncio.sleep(LEVEL_PERIOD_S if listened else pause_s)

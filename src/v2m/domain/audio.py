@@ -12,6 +12,7 @@ from typing import Final
 
 SAMPLE_RATE_HZ: Final = 16_000
 SAMPLE_BYTES: Final = 2
+MAX_FILE_S: Final = 4 * 3600  # of a file: what its text and passages may take in one answer
 
 SPOOL_MAGIC: Final = b"V2MSPOOL"
 SPOOL_VERSION: Final = 1
@@ -32,6 +33,7 @@ OFFSET_FIRST_NS: Final = 88  # i64, CLOCK_MONOTONIC of the first sample's arriva
 OFFSET_LAST_NS: Final = 96  # i64, CLOCK_MONOTONIC of the latest arrival
 OFFSET_PEAK: Final = 104  # u32, greatest |sample| so far
 OFFSET_LEVEL: Final = 108  # u32, greatest |sample| since the reader last set it to 0
+OFFSET_CONTINUED_AT: Final = 112  # u64 sample from which the audio is in memory, not in this file; 0: all is here
 
 
 class SpoolFlag(IntFlag):

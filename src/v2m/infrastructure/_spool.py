@@ -1,9 +1,11 @@
 """Where recordings are kept: makes spools ahead of time, keeps the open one growing, finds what a crash left.
 
 The spool that is being written is `_spool_writer.MappedSpool`; `SpoolReader` is how the worker reads one.
+What a full disk had no room for stays in memory (`_spool_leftover.Leftover`) until there is room.
 """
 
 import contextlib
+import logging
 import os
 import stat
 import struct
@@ -16,8 +18,12 @@ from typing import Final, Self
 
 from v2m.domain.audio import OFFSET_STARTED_WALL_NS, SAMPLE_RATE_HZ
 from v2m.domain.errors import StorageError
+from v2m.infrastructure._spool_leftover import Leftover, Leftovers, remove
 from v2m.infrastructure._spool_reader import SpoolReader, checked_size
-from v2m.infrastructure._spool_writer import MappedSpool, remove, sync
+from v2m.infrastructure._spool_room import Room, notice, room
+from v2m.infrastructure._spool_writer import MappedSpool
+
+log = logging.getLogger(__name__)
 
 _RECORDING: Final = "dictation-{}.spool"  # nanoseconds since 1970
 _SPARE: Final = "spare-{}.spool"
@@ -31,16 +37,26 @@ class SpoolDirectory:
     """A `SpoolStore` in a folder of its own, mode 0700.
 
     One thread works for it, and only while a recording is open: it keeps the spool growing, syncs it
-    each second and makes the next spare. `on_degraded` is called from the loop or from that thread.
+    each second and makes the next spare; when none is open, it brings to the disk what is in memory only.
+    `on_degraded` and `on_restored` are called from the loop or from that thread.
     """
 
-    def __init__(self, folder: Path, *, max_recording_s: int, on_degraded: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_recording_s: int,
+        on_degraded: Callable[[str], None],
+        on_restored: Callable[[], None] = lambda: None,
+    ) -> None:
         self._folder = folder
         self._capacity = (max_recording_s + _SPARE_TIME_S) * SAMPLE_RATE_HZ
         self._on_degraded = on_degraded
+        self._on_restored = on_restored
+        self._degraded = False
         self._wake = threading.Condition()
-        self._open: dict[MappedSpool, bool] = {}  # whether its shortage of room has been told
-        self._unfinished: list[tuple[int, int]] = []  # descriptor and size of closed spools
+        self._open: dict[MappedSpool, Room] = {}  # what has been told about it
+        self._leftovers = Leftovers()
         self._spare: MappedSpool | None = None
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -53,7 +69,10 @@ class SpoolDirectory:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and remove the spare; open spools stay as they are. Twice is fine; never raises."""
+        """End the thread and remove the spare; open spools stay as they are. Twice is fine; never raises.
+
+        What is in memory gets its last chance to come to the disk.
+        """
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -61,6 +80,9 @@ class SpoolDirectory:
             self._thread.join()
             self._thread = None
         self._give_up_spare()
+        self._leftovers.bring_back()
+        for path in self._leftovers.close():
+            log.warning("%s ends where the disk was full: the rest was in memory and is lost.", path.name)
 
     def __enter__(self) -> Self:
         self.open()
@@ -76,12 +98,14 @@ class SpoolDirectory:
         spool = self._make_memory() if private else self._take_file()
         spool.begin(dictation)
         with self._wake:
-            self._open[spool] = False
+            self._open[spool] = Room.ENOUGH
             self._wake.notify()
+        if spool.path is not None:
+            self._all_is_well()
         return spool
 
-    def open_reader(self, path: Path) -> int:
-        """Open kept audio for the worker; return a read-only descriptor that the caller closes."""
+    def open_reader(self, path: Path) -> tuple[int, ...]:
+        """Open kept audio for the worker; return read-only descriptors as `MappedSpool.reader_fds`."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -90,14 +114,18 @@ class SpoolDirectory:
             ) from error
         try:
             checked_size(fd)
+            tail_fd = self._leftovers.tail_fd(path)
         except (OSError, ValueError) as error:
             os.close(fd)
             raise StorageError(f"{path.name} is not a recording: {error}.", hint="v2m history") from error
-        return fd
+        if tail_fd is None:
+            return (fd,)
+        self._expect_room()
+        return (fd, tail_fd)
 
     def samples(self, path: Path) -> int:
         """Return how many samples kept audio holds."""
-        with SpoolReader(self.open_reader(path)) as reader:
+        with SpoolReader(*self.open_reader(path)) as reader:
             return reader.head
 
     def orphans(self, known: set[str]) -> list[tuple[Path, int, int]]:
@@ -112,9 +140,9 @@ class SpoolDirectory:
             if path in own or str(path) in known:
                 continue
             with contextlib.suppress(StorageError):
-                fd = self.open_reader(path)
-                (started_ns,) = struct.unpack("=q", os.pread(fd, 8, OFFSET_STARTED_WALL_NS))
-                with SpoolReader(fd) as reader:
+                fds = self.open_reader(path)
+                (started_ns,) = struct.unpack("=q", os.pread(fds[0], 8, OFFSET_STARTED_WALL_NS))
+                with SpoolReader(*fds) as reader:
                     samples = reader.head
                 if samples:
                     found.append((path, samples, started_ns))
@@ -125,6 +153,8 @@ class SpoolDirectory:
     def delete(self, path: Path) -> None:
         """Remove kept audio; nothing happens if it is gone. Raises StorageError when it cannot be removed."""
         remove(path)
+        self._leftovers.drop(path)
+        self._expect_room()
 
     def _take_file(self) -> MappedSpool:
         with self._wake:
@@ -139,7 +169,7 @@ class SpoolDirectory:
         try:
             return self._make_file(_RECORDING)
         except OSError as error:
-            self._on_degraded(
+            self._tell(
                 f"Recordings cannot be written to {self._folder} ({error.strerror}): they are kept in"
                 " memory and are lost if toakd ends."
             )
@@ -171,23 +201,31 @@ class SpoolDirectory:
         fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
         return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
 
-    def _closed(self, spool: MappedSpool, fd: int, size: int) -> None:
+    def _closed(self, spool: MappedSpool, leftover: Leftover) -> None:
         """Leave cutting and the last sync to the thread: STOP does not wait for the disk."""
+        self._leftovers.add(spool.path, leftover)
         with self._wake:
             self._open.pop(spool, None)
-            self._unfinished.append((fd, size))
             self._wake.notify()
             if self._thread is None:
-                self._finish()
+                self._leftovers.sync()
+
+    def _expect_room(self) -> None:
+        """Have the thread try again to bring back what is in memory."""
+        with self._wake:
+            self._leftovers.expect_room()
+            self._wake.notify()
 
     def _work(self) -> None:
         with self._wake:
             while not self._stopping:
-                self._wake.wait_for(lambda: self._open or self._unfinished or self._stopping)
+                self._wake.wait_for(lambda: self._open or self._leftovers.due or self._stopping)
                 self._wake.wait_for(lambda: self._stopping, _START_QUIET_S)
                 while self._open and not self._stopping:
                     self._serve()
-                    self._wake.wait_for(lambda: self._unfinished or self._stopping, _SYNC_PERIOD_S)
+                    self._wake.wait_for(
+                        lambda: self._leftovers.unsynced or not self._open or self._stopping, _SYNC_PERIOD_S
+                    )
                 self._serve()
 
     def _serve(self) -> None:
@@ -196,17 +234,15 @@ class SpoolDirectory:
         wants_spare = self._spare is None and not (short or self._stopping)
         self._wake.release()
         try:
-            self._finish()
-            if wants_spare:
+            self._leftovers.sync()
+            if not recording and self._leftovers.divided and self._leftovers.bring_back(lambda: not self._open):
+                self._all_is_well()
+            if wants_spare and not self._leftovers.divided:
                 self._keep_spare()
             for spool in recording:
                 self._maintain(spool)
         finally:
             self._wake.acquire()
-
-    def _finish(self) -> None:
-        while self._unfinished:
-            sync(*self._unfinished.pop())
 
     def _keep_spare(self) -> None:
         with contextlib.suppress(OSError):  # no room now: the next `take` tries again and tells
@@ -221,22 +257,32 @@ class SpoolDirectory:
         if spare is not None:
             with contextlib.suppress(StorageError):  # without a sample it is cleared away at the next start
                 spare.delete()
-            self._finish()
         return spare is not None
 
     def _maintain(self, spool: MappedSpool) -> None:
         refused = spool.maintain()
         if refused is not None and self._give_up_spare():
             refused = spool.maintain()
+        now = room(spool, refused)
         with self._wake:
             told = self._open.get(spool)
-            if told is not None:
-                self._open[spool] = refused is not None
-        if refused is not None and told is False:
-            self._on_degraded(
-                f"The disk has no more room ({refused.strerror}): this recording can go on for"
-                f" {spool.seconds_left() / 60:.0f} min, unless something is deleted."
-            )
+            if told is None:
+                return
+            self._open[spool] = now
+        if refused is not None and now > told:
+            self._tell(notice(spool, refused))
+        elif now < told:
+            self._all_is_well()
+
+    def _tell(self, detail: str) -> None:
+        self._degraded = True
+        self._on_degraded(detail)
+
+    def _all_is_well(self) -> None:
+        """Take the notice back, unless something is still in memory only."""
+        if self._degraded and not self._leftovers.divided:
+            self._degraded = False
+            self._on_restored()
 
 
 __all__ = ["SpoolDirectory", "SpoolReader"]

@@ -2,7 +2,9 @@
 
 The callback may touch only pages that exist: a page that the disk has no room for ends the process
 (SIGBUS). So disk space is reserved minutes ahead with `posix_fallocate`, pages are populated seconds
-ahead, and only then `allocated` in the header says that they may be written.
+ahead, and only then `allocated` in the header says that they may be written. A disk that has no room
+when the reserve is used up ends nothing: the addresses after it become memory (`_spool_tail.Tail`), as do
+those that were reserved and cannot be populated (ext4 may want room for its own records of them).
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from typing import Final
 
 from v2m.domain.audio import (
     OFFSET_ALLOCATED,
+    OFFSET_CONTINUED_AT,
     OFFSET_DICTATION,
     OFFSET_FIRST_NS,
     OFFSET_FLAGS,
@@ -34,25 +37,27 @@ from v2m.domain.audio import (
     SPOOL_VERSION,
     SpoolFlag,
 )
-from v2m.domain.errors import StorageError
+from v2m.infrastructure._pages import populate
+from v2m.infrastructure._spool_header import SpoolHeader
+from v2m.infrastructure._spool_leftover import Leftover, remove, sync
+from v2m.infrastructure._spool_tail import Tail
 
 _POPULATED_AHEAD_BYTES: Final = 1 << 20  # 32 s: a sync that hangs for that long costs nothing
 _RESERVED_AHEAD_BYTES: Final = 10 << 20  # 5 min: how early a full disk is noticed
-_MADV_POPULATE_WRITE: Final = 23  # Linux 5.14; not in the mmap module
 
 _START = struct.Struct("=QqqI")  # dictation, wall clock, monotonic clock, flags: contiguous from OFFSET_DICTATION
 _IDENTITY = struct.Struct("=8sII")
 
 
-class MappedSpool:
+class MappedSpool(SpoolHeader):
     """A `Spool`; made by `SpoolDirectory`, whose thread calls `maintain` while a recording is open."""
 
     def __init__(
-        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool", int, int], None]
+        self, fd: int, path: Path | None, *, capacity: int, on_close: Callable[["MappedSpool", Leftover], None]
     ) -> None:
-        """Map the file behind `fd` for `capacity` samples and own it until `close` hands it to `on_close`.
+        """Map the file behind `fd` for `capacity` samples and own it until `close`.
 
-        `on_close` is given the descriptor, which is to be cut to the size in bytes and closed.
+        `on_close` is given what is to be settled then. Without a path everything is in memory.
 
         Raises:
             OSError: there is no room; the descriptor is still the caller's.
@@ -64,58 +69,25 @@ class MappedSpool:
         self._on_close = on_close
         self._lock = threading.Lock()  # growing against closing; never held during a sync
         self._size = SPOOL_HEADER_BYTES + capacity * SAMPLE_BYTES
-        self._reserved = 0  # bytes of the file that the disk has room for
+        self._reserved = 0  # bytes that there is room for, in the file and in the tail
         self._refused: OSError | None = None
+        self._leftover: Leftover | None = None
         os.ftruncate(fd, self._size)
-        self._reserve()
+        self._tail: Tail | None = None
+        self._reserve(SPOOL_HEADER_BYTES + self._margin)
         self._map = mmap.mmap(fd, self._size)
         self._anchor = ctypes.c_char.from_buffer(self._map)
         self.header_address = ctypes.addressof(self._anchor)
         self._bytes = memoryview(self._map)
-        self._show_header(self._bytes[:SPOOL_HEADER_BYTES])
+        self._show(self._bytes[:SPOOL_HEADER_BYTES])
         _IDENTITY.pack_into(self._map, OFFSET_MAGIC, SPOOL_MAGIC, SPOOL_VERSION, SAMPLE_RATE_HZ)
-        self._publish()
-
-    @property
-    def head(self) -> int:
-        """Samples stored so far."""
-        return self._u64[OFFSET_HEAD // 8]
-
-    @property
-    def overrun(self) -> int:
-        """Samples that found no room."""
-        return self._u64[OFFSET_OVERRUN // 8]
-
-    @property
-    def peak(self) -> int:
-        """Greatest absolute sample so far, 0…32768."""
-        return self._u32[OFFSET_PEAK // 4]
-
-    @property
-    def first_sample_ns(self) -> int:
-        """CLOCK_MONOTONIC of the first sample, 0 before."""
-        return self._i64[OFFSET_FIRST_NS // 8]
-
-    @property
-    def last_sample_ns(self) -> int:
-        """CLOCK_MONOTONIC of the latest samples, 0 before."""
-        return self._i64[OFFSET_LAST_NS // 8]
-
-    @property
-    def flags(self) -> SpoolFlag:
-        """What is known about the recording."""
-        return SpoolFlag(self._u32[OFFSET_FLAGS // 4])
+        self._publish(SPOOL_HEADER_BYTES + _POPULATED_AHEAD_BYTES)
+        self._tail = Tail(self._size) if path else None  # the last that may fail: nobody would close it
 
     def begin(self, dictation: int) -> None:
         """Make the spare the spool of a recording that starts now."""
         self.dictation = dictation
         _START.pack_into(self._map, OFFSET_DICTATION, dictation, time.time_ns(), time.monotonic_ns(), 0)
-
-    def take_level(self) -> int:
-        """Return the greatest absolute sample since the last call."""
-        level = self._u32[OFFSET_LEVEL // 4]
-        self._u32[OFFSET_LEVEL // 4] = 0
-        return level
 
     def append(self, pcm: bytes | bytearray | memoryview) -> int:
         """Store S16LE mono 16 kHz; return how many samples found room."""
@@ -131,9 +103,11 @@ class MappedSpool:
                 self._store(source[: stored * SAMPLE_BYTES], head)
             return stored
 
-    def reader_fd(self) -> int:
-        """Open a new read-only descriptor for the worker; the caller closes it."""
-        return os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+    def reader_fds(self) -> tuple[int, ...]:
+        """Open new read-only descriptors for the worker, which the caller closes: the file's, its tail's."""
+        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+        tail_fd = None if self._tail is None else self._tail.reader_fd()
+        return (fd,) if tail_fd is None else (fd, tail_fd)
 
     def set_flags(self, flags: SpoolFlag) -> None:
         """Add flags to the header."""
@@ -146,21 +120,25 @@ class MappedSpool:
         with self._lock:
             if self.closed:
                 return
-            size = SPOOL_HEADER_BYTES + self.head * SAMPLE_BYTES
+            size = self._head_bytes
+            tail = self._used_tail(size)
             last = bytearray(self._bytes[:SPOOL_HEADER_BYTES])
             for view in (self._u64, self._i64, self._u32, self._bytes):
                 view.release()
-            self._show_header(memoryview(last))  # what was recorded can still be asked for
+            self._show(memoryview(last))  # what was recorded can still be asked for
             del self._anchor
             self._map.close()
             self.header_address = 0
-        self._on_close(self, self._fd, size)
+            self._leftover = Leftover(self._fd, size, tail)
+        self._on_close(self, self._leftover)
 
     def delete(self) -> None:
         """Close and remove the audio for good; twice is fine. Raises StorageError when the file stays."""
         self.close()
         if self.path is not None:
             remove(self.path)
+        if self._leftover is not None:
+            self._leftover.close()
 
     @property
     def closed(self) -> bool:
@@ -182,15 +160,33 @@ class MappedSpool:
         with self._lock:
             if not self.closed:
                 # Syncing makes pages read-only until they are touched again: touch what is written next.
-                start = (SPOOL_HEADER_BYTES + self.head * SAMPLE_BYTES) & -mmap.PAGESIZE
-                _populate(self.header_address, SPOOL_HEADER_BYTES)
-                _populate(self.header_address + start, min(4 * SAMPLE_RATE_HZ, self._populated - start))
+                start = self._head_bytes & -mmap.PAGESIZE
+                with contextlib.suppress(OSError):
+                    populate(self.header_address, SPOOL_HEADER_BYTES)
+                    populate(self.header_address + start, min(4 * SAMPLE_RATE_HZ, self._populated - start))
             return self._refused
 
-    def seconds_left(self) -> float:
-        """Return how long the recording can go on if the disk stays as it is."""
-        head_bytes = SPOOL_HEADER_BYTES + self.head * SAMPLE_BYTES
-        return max(0, self._reserved - head_bytes) / SAMPLE_BYTES / SAMPLE_RATE_HZ
+    @property
+    def continued(self) -> bool:
+        """Whether the recording goes on in memory when it comes to the end of its file."""
+        return self._tail is not None and self._tail.boundary > 0
+
+    def seconds_left(self) -> tuple[float, float]:
+        """Return how long the recording stays in its file and how long it can go on, if the disk stays as it is."""
+        in_file = in_all = self._reserved
+        if self._tail is not None:
+            in_file = self._tail.boundary or self._reserved
+            in_all = self._tail.end or self._tail.limit(self._reserved)
+        seconds = [max(0, end - self._head_bytes) / SAMPLE_BYTES / SAMPLE_RATE_HZ for end in (in_file, in_all)]
+        return seconds[0], seconds[1]
+
+    @property
+    def _head_bytes(self) -> int:
+        return SPOOL_HEADER_BYTES + self.head * SAMPLE_BYTES
+
+    @property
+    def _margin(self) -> int:
+        return 2 * _POPULATED_AHEAD_BYTES if self.continued or self.path is None else _RESERVED_AHEAD_BYTES
 
     @property
     def _allocated(self) -> int:
@@ -199,11 +195,6 @@ class MappedSpool:
     @property
     def _populated(self) -> int:
         return SPOOL_HEADER_BYTES + self._allocated * SAMPLE_BYTES
-
-    def _show_header(self, header: memoryview) -> None:
-        # Native casts load and store a whole word at once; struct's "=" formats go byte by byte.
-        self._u64, self._i64, self._u32 = header.cast("Q"), header.cast("q"), header.cast("I")
-        header.release()
 
     def _store(self, pcm: memoryview, head: int) -> None:
         start = SPOOL_HEADER_BYTES + head * SAMPLE_BYTES
@@ -217,59 +208,68 @@ class MappedSpool:
         self._i64[OFFSET_LAST_NS // 8] = now
         self._u64[OFFSET_HEAD // 8] = head + len(pcm) // SAMPLE_BYTES
 
+    def _used_tail(self, size: int) -> Tail | None:
+        """Return the tail if a part of the recording is in it, else drop it."""
+        tail = self._tail
+        if tail is None or 0 < tail.boundary < size:
+            return tail
+        tail.close()
+        self._u64[OFFSET_CONTINUED_AT // 8] = 0
+        return None
+
     def _grow(self, *, ahead: int) -> None:
+        """Have room for `ahead` bytes and some more; in memory, once the disk does not give what is wanted now."""
+        wanted = min(self._size, self._head_bytes + max(ahead, _POPULATED_AHEAD_BYTES))
+        if not self.continued:
+            self._refused = self._extend(wanted)
+            if self._populated >= wanted or self._tail is None:
+                return
+            self._continue(self._tail)
+        self._extend(wanted)
+
+    def _extend(self, wanted: int) -> OSError | None:
+        """Reserve, and publish up to `wanted` what there is; return why there is less."""
+        refused = None
         try:
-            self._refused = None
-            self._reserve(ahead)
+            self._reserve(max(wanted, self._head_bytes + self._margin))
         except OSError as error:
-            self._refused = error
-        self._publish(ahead)
+            refused = error
+        try:
+            self._publish(wanted)
+        except OSError as error:
+            refused = error
+        return refused
 
-    def _reserve(self, ahead: int = 0) -> None:
-        """Ask the disk for room, in large steps. Raises OSError."""
-        head = self.head if self._reserved else 0
-        margin = _RESERVED_AHEAD_BYTES if self.path else 2 * _POPULATED_AHEAD_BYTES
-        wanted = min(self._size, SPOOL_HEADER_BYTES + head * SAMPLE_BYTES + max(ahead, margin))
-        if wanted > self._reserved:
-            wanted = min(self._size, wanted + _POPULATED_AHEAD_BYTES)
-            os.posix_fallocate(self._fd, self._reserved, wanted - self._reserved)
-            self._reserved = wanted
+    def _reserve(self, wanted: int) -> None:
+        """Have room for so many bytes, and for a large step more when there is not. Raises OSError."""
+        if min(wanted, self._size) <= self._reserved:
+            return
+        end = min(self._size, -(-(wanted + _POPULATED_AHEAD_BYTES) // mmap.PAGESIZE) * mmap.PAGESIZE)
+        if self._tail is not None and self.continued:
+            self._reserved = self._tail.reserve(self._reserved, end)
+        else:
+            os.posix_fallocate(self._fd, self._reserved, end - self._reserved)
+            self._reserved = end
 
-    def _publish(self, ahead: int = 0) -> None:
-        """Populate the pages ahead of the head, then tell the callback that it may use them."""
-        head_bytes = SPOOL_HEADER_BYTES + self.head * SAMPLE_BYTES
-        wanted = min(self._reserved, head_bytes + max(ahead, _POPULATED_AHEAD_BYTES))
-        start = self._populated
+    def _continue(self, tail: Tail) -> None:
+        """Go on in memory after the last page of the file that may be written."""
+        boundary = -(-self._populated // mmap.PAGESIZE) * mmap.PAGESIZE
+        with contextlib.suppress(OSError):  # no memory either: samples are counted as overrun
+            tail.begin(self.header_address, boundary)
+            self._reserved = boundary
+            # Before `allocated` goes beyond it: who reads a later head finds it here.
+            self._u64[OFFSET_CONTINUED_AT // 8] = (boundary - SPOOL_HEADER_BYTES) // SAMPLE_BYTES
+
+    def _publish(self, wanted: int) -> None:
+        """Populate the pages up to `wanted`, then tell the callback that it may use them.
+
+        Raises:
+            OSError: there is no room for a page, although it was reserved; nothing is told.
+        """
+        wanted, start = min(self._reserved, wanted), self._populated
         if wanted <= start:
             return
-        if not _populate(self.header_address + (start & -mmap.PAGESIZE), wanted - (start & -mmap.PAGESIZE)):
+        if not populate(self.header_address + (start & -mmap.PAGESIZE), wanted - (start & -mmap.PAGESIZE)):
             for page in range(-(-start // mmap.PAGESIZE) * mmap.PAGESIZE, wanted, mmap.PAGESIZE):
                 self._map[page] = 0
         self._u64[OFFSET_ALLOCATED // 8] = (wanted - SPOOL_HEADER_BYTES) // SAMPLE_BYTES
-
-
-def sync(fd: int, size: int | None) -> None:
-    """Cut a file to `size`, write it to its disk, close the descriptor; a disk that refuses stops nobody."""
-    with contextlib.suppress(OSError):
-        try:
-            if size is not None:  # uncut it is only longer than its audio, whose length `head` tells
-                os.ftruncate(fd, size)
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-
-
-def remove(path: Path) -> None:
-    """Delete the file of a recording; nothing happens if it is gone. Raises StorageError."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        if not os.path.lexists(path):  # a read-only disk refuses before it looks
-            return
-        raise StorageError(f"The recording {path} cannot be deleted: {error.strerror}.", hint=f"rm '{path}'") from error
-
-
-def _populate(address: int, length: int) -> bool:
-    """Make pages present and writable without changing them; False where the kernel cannot (before 5.14)."""
-    libc = ctypes.CDLL(None, use_errno=True)  # unlike mmap.madvise, a foreign call releases the GIL
-    return length <= 0 or libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), _MADV_POPULATE_WRITE) == 0

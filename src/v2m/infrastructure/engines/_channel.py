@@ -30,8 +30,8 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    def receive(self, timeout_s: float | None) -> Iterator[tuple[Message, int | None]]:
-        """Wait so long (None: for ever) and yield each message with the descriptor that came with it.
+    def receive(self, timeout_s: float | None) -> Iterator[tuple[Message, list[int]]]:
+        """Wait so long (None: for ever) and yield each message with the descriptors that came with it.
 
         Raises:
             EOFError: the daemon has gone.
@@ -47,4 +47,5 @@ class Channel:
             raise EOFError
         self._descriptors += descriptors
         for message in self._unpacker.feed(data):
-            yield message, self._descriptors.pop(0) if isinstance(message, Open) else None
+            count = message.descriptors if isinstance(message, Open) else 0
+            yield message, [self._descriptors.pop(0) for _ in range(count)]
