@@ -1,6 +1,7 @@
 """What breaks, what the user is told, and that no dictated word is lost: each fault across a process boundary."""
 
 import os
+import signal
 import re
 import subprocess
 import sys
@@ -75,10 +76,11 @@ def test_kill_of_the_worker_while_it_decodes_still_gives_the_text(speech):
     with new_home(V2M_AUDIO__BACKEND="wav", V2M_AUDIO__WAV_PATH=str(wav)) as home, running_daemon(home) as daemon:
         record(home, len(clip.pcm) / 32000 + 0.3)
         worker = daemon.worker_pid()
+        os.kill(worker, signal.SIGSTOP)  # else it may be done before it can be killed
         with connect(home.socket) as peer:
             peer.sendall(frame({"cmd": "STOP_RECORDING", "data": {"deliver": "none"}}))
             home.wait_state("transcribing")
-            os.kill(worker, 9)
+            os.kill(worker, signal.SIGKILL)
             answer = read_frame(peer)
         assert words(answer["data"]["transcription"])
         assert daemon.worker_pid() != worker

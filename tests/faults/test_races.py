@@ -131,7 +131,7 @@ def test_abort_makes_room_in_the_queue(home):
 
 
 def test_a_history_longer_than_a_frame_comes_in_pages():
-    text = "word " * 15_000
+    text = " ".join(f"word{number}" for number in range(8_000))
     variables = {"V2M_TRANSCRIPTION__SCRIPT": f'["{text}"]', "V2M_TRANSCRIPTION__SCRIPT_DELAY_S": "0"}
     with new_home(**{**SCRIPTED, **variables}) as home, running_daemon(home):
         for _ in range(10):

@@ -16,7 +16,7 @@ from v2m.infrastructure.engines._process import WorkerProcess
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 
 OPTIONS = TranscribeOptions()
-SLOW = ("--script=take {n}", "--script-delay=1.5")  # long enough to be killed in, once it has begun
+SLOW = {"texts": ["take {n}"], "delay_s": 1.5}  # long enough to be killed in, once it has begun
 
 
 def opened(transcriber, pcm):
@@ -66,7 +66,7 @@ def test_killed_while_somebody_speaks_nothing_is_lost(tmp_path):
     async def scene():
         async with running() as transcriber:
             spool = store.take(5)
-            utterance = transcriber.open(5, spool.reader_fd(), OPTIONS)
+            utterance = transcriber.open(5, spool.reader_fds(), OPTIONS)
             spool.append(clip.pcm[:half])
             await until(lambda: utterance.speech_until > 0)
             for _ in range(3):  # also more often than one recording may be blamed for
@@ -82,7 +82,7 @@ def test_killed_while_somebody_speaks_nothing_is_lost(tmp_path):
 
 def test_two_deaths_fail_the_recording_and_no_other():
     async def scene():
-        async with running(*SLOW, engine="scripted") as transcriber:
+        async with running(engine="scripted", **SLOW) as transcriber:
             utterance, samples = opened(transcriber, b"\0\0" * 1600)
             other, _ = opened(transcriber, b"\0\0" * 1600)
             async with asyncio.TaskGroup() as group:
@@ -120,7 +120,7 @@ def test_a_process_that_hangs_is_replaced():
 
 def test_a_process_that_hangs_for_ever_fails_the_recording():
     async def scene():
-        async with running("--script-delay=3600", "--script=x", engine="scripted", patience_s=0.3) as transcriber:
+        async with running(engine="scripted", texts=["x"], delay_s=3600, patience_s=0.3) as transcriber:
             utterance, samples = opened(transcriber, b"\0\0" * 1600)
             await must_die(utterance, samples)
             await transcriber.wait_ready()
@@ -130,8 +130,8 @@ def test_a_process_that_hangs_for_ever_fails_the_recording():
 
 def test_a_slow_decode_with_signs_of_life_is_waited_for():
     async def scene():
-        slow = ("--script=late", "--script-delay=12", "--script-step=0.05")
-        async with running(*slow, engine="scripted") as transcriber:  # which is otherwise given 5 s
+        slow = {"texts": ["late"], "delay_s": 12, "step_s": 0.05}
+        async with running(engine="scripted", **slow) as transcriber:  # which is otherwise given 5 s
             utterance, samples = opened(transcriber, b"\0\0" * 1600)
             assert (await utterance.finish(samples)).text == "late"
             assert transcriber.loads == 1
@@ -141,8 +141,8 @@ def test_a_slow_decode_with_signs_of_life_is_waited_for():
 
 def test_after_a_kill_for_silence_the_next_process_is_given_more_time():
     async def scene():
-        silent = ("--script=late", "--script-delay=1.5")
-        async with running(*silent, engine="scripted", patience_s=1) as transcriber:
+        silent = {"texts": ["late"], "delay_s": 1.5}
+        async with running(engine="scripted", **silent, patience_s=1) as transcriber:
             for loads in (2, 3):
                 utterance, samples = opened(transcriber, b"\0\0" * 1600)
                 assert (await utterance.finish(samples)).text == "late"
@@ -165,7 +165,7 @@ def test_the_embedded_engine_gives_signs_of_life_while_it_decodes():
 
 def test_an_idle_process_that_is_stopped_is_left_alone():
     async def scene():
-        async with running("--script=x", engine="scripted", patience_s=0.1) as transcriber:
+        async with running(engine="scripted", texts=["x"], patience_s=0.1) as transcriber:
             pid = transcriber.pid
             os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(0.5)
@@ -179,7 +179,7 @@ def test_an_idle_process_that_is_stopped_is_left_alone():
 
 def test_abandoned_decodes_make_way_for_the_next():
     async def scene():
-        async with running("--script=x", "--script-delay=3", engine="scripted") as transcriber:
+        async with running(engine="scripted", texts=["x"], delay_s=3) as transcriber:
             async with asyncio.TaskGroup() as group:
                 for _ in range(4):
                     unwanted, samples = opened(transcriber, b"\0\0" * 1600)
@@ -197,7 +197,7 @@ def test_abandoned_decodes_make_way_for_the_next():
 def test_an_engine_that_never_starts_is_given_up_and_tried_again():
 
     async def scene():
-        transcriber = WorkerProcess(engine="scripted", arguments=["--script=x", "--threads=many"])
+        transcriber = WorkerProcess(engine="scripted", arguments=["--max-s=many"])
         async with asyncio.TaskGroup() as group:
             running_it = group.create_task(transcriber.run())
             with pytest.raises(EngineError, match="ends while it starts"):
