@@ -81,7 +81,7 @@ async def while_speaking(transcriber: WorkerProcess, speech: bytes, rounds: int)
         for number in range(2 * rounds):
             start = number * step // 2 % (len(speech) - step)
             spool = store.take(number)
-            utterance = transcriber.open(number, spool.reader_fd(), OPTIONS)
+            utterance = transcriber.open(number, spool.reader_fds(), OPTIONS)
             for at in range(start, start + step, block):
                 spool.append(speech[at : at + block])
                 await asyncio.sleep(0.02)

@@ -129,6 +129,7 @@ EXPORT void v2m_free(struct v2m_capture *c)
     pw.thread_loop_stop(c->loop);
     pw.thread_loop_destroy(c->loop);
     close(c->wake_fd);
+    ring_release(&c->ring);
     free(c);
 }
 

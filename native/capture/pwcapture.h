@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "links.h"
+#include "ring.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -49,6 +50,8 @@ struct v2m_capture {
     struct v2m_status status; /* under the loop's lock, but for the counters of the data thread */
     /* shared with the data thread */
     uint8_t *spool; /* NULL: the gate is closed */
+    struct ring *early; /* &ring while sound from before START is kept, else NULL */
+    struct ring ring;   /* the data thread's as long as `early` is there */
     uint32_t in_callback, wake_at_next_block;
 };
 
@@ -60,3 +63,12 @@ void follow_graph(void *data);
 
 /* Lock held. Afterwards the spool is not touched any more. */
 void destroy_stream(struct v2m_capture *c);
+
+/* Process what has come; called by the data thread. */
+void on_process(void *data);
+
+/* After this the data thread does not touch the spool any more. */
+void close_gate(struct v2m_capture *c);
+
+/* Forget what was heard before START, and keep what comes, or (not `go_on`) nothing more. */
+void empty_ring(struct v2m_capture *c, bool go_on);

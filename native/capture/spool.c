@@ -42,3 +42,11 @@ void spool_append(uint8_t *spool, const void *samples, uint64_t count)
     *FIELD(int64_t, spool, OFFSET_LAST_NS) = now;
     __atomic_store_n(head, at + stored, __ATOMIC_RELEASE);
 }
+
+void spool_append_early(uint8_t *spool, const void *samples, uint64_t count)
+{
+    uint64_t *preroll = FIELD(uint64_t, spool, OFFSET_PREROLL);
+    if (*FIELD(uint64_t, spool, OFFSET_HEAD) != *preroll) return;
+    *preroll += count;
+    spool_append(spool, samples, count);
+}

@@ -1,11 +1,7 @@
-/* The stream: its data thread, which fills the spool, and how a recording starts and ends. */
+/* The stream: where its audio comes from, and how a recording starts and ends. */
 #define _GNU_SOURCE
 #include "pwcapture.h"
-#include "spool.h"
 #include <errno.h>
-#include <sched.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 /* A 256/48000 graph quantum: 5.3 ms. One sample more and PipeWire rounds to the next power of two. */
 #define LATENCY "160/16000"
@@ -14,67 +10,6 @@
 #define OWN_PORTS                                                                                   \
     "{ direction = Input mode = dsp format = { mediaType = audio mediaSubtype = raw format = F32P " \
     "rate = 48000 channels = %u position = [ %s ] } }"
-
-/* ---- the data thread -------------------------------------------------------------------------- */
-
-static int64_t page_faults(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_minflt + usage.ru_majflt;
-}
-
-/* Tell whether there was audio in it; a buffer without any is legal. */
-static bool store_buffer(uint8_t *spool, const struct spa_buffer *buffer)
-{
-    const struct spa_data *d = buffer->n_datas ? &buffer->datas[0] : NULL;
-    if (!d || !d->data || !d->chunk->size) return false;
-    const uint32_t offset = SPA_MIN(d->chunk->offset, d->maxsize);
-    const uint32_t bytes = SPA_MIN(d->chunk->size, d->maxsize - offset);
-    spool_append(spool, (const uint8_t *)d->data + offset, bytes / SAMPLE_BYTES);
-    return true;
-}
-
-static void note_block(struct v2m_capture *c, int64_t faults)
-{
-    if (c->status.blocks++ == 0) {
-        c->status.thread_id = gettid();
-        c->status.scheduler = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
-        wake(c);
-        return;
-    }
-    c->status.faults += (uint64_t)faults;
-    if (__atomic_exchange_n(&c->wake_at_next_block, 0, __ATOMIC_ACQ_REL)) wake(c);
-}
-
-static void on_process(void *data)
-{
-    struct v2m_capture *c = data;
-    struct pw_buffer *b;
-
-    __atomic_store_n(&c->in_callback, 1, __ATOMIC_SEQ_CST);
-    uint8_t *spool = __atomic_load_n(&c->spool, __ATOMIC_SEQ_CST);
-    while ((b = pw.stream_dequeue_buffer(c->stream))) {
-        if (spool) {
-            const int64_t before = page_faults();
-            if (store_buffer(spool, b->buffer))
-                note_block(c, page_faults() - before);
-            else
-                c->status.empty++;
-        }
-        pw.stream_queue_buffer(c->stream, b);
-    }
-    __atomic_store_n(&c->in_callback, 0, __ATOMIC_SEQ_CST);
-}
-
-/* After this the data thread does not touch the spool any more. */
-static void close_gate(struct v2m_capture *c)
-{
-    __atomic_store_n(&c->spool, NULL, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&c->in_callback, __ATOMIC_SEQ_CST)) usleep(20);
-}
-
-/* ---- the stream ------------------------------------------------------------------------------- */
 
 static void note_source(struct survey *s, void *data)
 {
@@ -117,6 +52,7 @@ static void on_state(void *data, enum pw_stream_state old, enum pw_stream_state 
     (void)old;
     c->status.stream_state = state;
     if (state == PW_STREAM_STATE_ERROR) copy_text(c->status.error, error);
+    if (state != PW_STREAM_STATE_STREAMING) empty_ring(c, true); /* what comes next may be another microphone's */
     if (state == PW_STREAM_STATE_PAUSED || state == PW_STREAM_STATE_STREAMING)
         c->status.node_id = pw.stream_get_node_id(c->stream);
     if (state == PW_STREAM_STATE_STREAMING && c->status.connected) ask_source(c);
@@ -139,6 +75,7 @@ static const struct pw_stream_events stream_events = {
 void destroy_stream(struct v2m_capture *c)
 {
     close_gate(c);
+    empty_ring(c, false);
     links_end(&c->links);
     if (!c->stream) return;
     spa_hook_remove(&c->stream_hook);
@@ -176,6 +113,7 @@ static int connect_stream(struct v2m_capture *c, const char *target, int quality
     spa_zero(c->stream_hook);
     pw.stream_add_listener(c->stream, &c->stream_hook, &stream_events, c);
     if (!active) flags |= PW_STREAM_FLAG_INACTIVE;
+    if (c->ring.capacity) __atomic_store_n(&c->early, &c->ring, __ATOMIC_SEQ_CST);
     const int result = pw.stream_connect(c->stream, PW_DIRECTION_INPUT, PW_ID_ANY, flags, formats, 1);
     if (result < 0) destroy_stream(c);
     return result < 0 ? result : 0;
@@ -183,24 +121,33 @@ static int connect_stream(struct v2m_capture *c, const char *target, int quality
 
 static void reset_status(struct v2m_status *s)
 {
-    const int32_t connected = s->connected, is_managed = s->is_managed, state = s->stream_state;
-    const uint32_t rate_hz = s->rate_hz, channels = s->channels, node_id = s->node_id;
+    const struct v2m_status old = *s;
     *s = (struct v2m_status){
-        .connected = connected, .is_managed = is_managed, .stream_state = state, .scheduler = -1};
-    /* An armed stream keeps its format from recording to recording. */
-    if (state == PW_STREAM_STATE_PAUSED) {
-        s->rate_hz = rate_hz;
-        s->channels = channels;
-        s->node_id = node_id;
+        .connected = old.connected, .is_managed = old.is_managed, .stream_state = old.stream_state, .scheduler = -1};
+    /* An armed stream keeps its format from recording to recording; one that listens its source as well. */
+    if (old.stream_state >= PW_STREAM_STATE_PAUSED) {
+        s->rate_hz = old.rate_hz;
+        s->channels = old.channels;
+        s->node_id = old.node_id;
+    }
+    if (old.stream_state == PW_STREAM_STATE_STREAMING) {
+        s->is_monitor = old.is_monitor;
+        s->own_links = old.own_links;
+        copy_text(s->source_name, old.source_name);
+        copy_text(s->source, old.source);
     }
 }
 
-/* Connect a stream that stays inactive, for the armed policy. 0, or a negative errno. */
-EXPORT int v2m_arm(struct v2m_capture *c, const char *target, int quality)
+/* Connect a stream for the armed policy. It stays inactive, or listens all the time, so that as many samples as
+ * `preroll` says come before START's own. 0, or a negative errno. */
+EXPORT int v2m_arm(struct v2m_capture *c, const char *target, int quality, uint32_t preroll)
 {
     pw.thread_loop_lock(c->loop);
     int result = c->status.connected ? 0 : -EPIPE;
-    if (!result && !c->stream) result = connect_stream(c, target, quality, false, 0);
+    if (!result && !c->stream) {
+        ring_reserve(&c->ring, preroll);
+        result = connect_stream(c, target, quality, preroll > 0, 0);
+    }
     pw.thread_loop_unlock(c->loop);
     return result;
 }
@@ -216,6 +163,7 @@ EXPORT int v2m_start(struct v2m_capture *c, void *spool, const char *target, int
         const uint32_t own_ports = heard ? links_channels(&c->watch, target, heard) : 0;
         /* One that was armed without a session manager. */
         if (own_ports && !watch_has_inputs(&c->watch, c->status.node_id)) destroy_stream(c);
+        if (c->status.is_monitor && !*target) empty_ring(c, true);
         reset_status(&c->status);
         __atomic_store_n(&c->wake_at_next_block, 0, __ATOMIC_RELEASE);
         __atomic_store_n(&c->spool, spool, __ATOMIC_SEQ_CST);
@@ -248,13 +196,16 @@ EXPORT void v2m_wake_at_next_block(struct v2m_capture *c)
     __atomic_store_n(&c->wake_at_next_block, 1, __ATOMIC_RELEASE);
 }
 
-/* End the recording: the spool is not touched any more, the stream is destroyed or (keep) made inactive. */
+/* End the recording: the spool is not touched any more, the stream is destroyed or (keep) listens on for the next
+ * START, or is made inactive. */
 EXPORT void v2m_stop(struct v2m_capture *c, int keep)
 {
     pw.thread_loop_lock(c->loop);
-    survey_end(&c->survey);
     close_gate(c);
-    links_end(&c->links);
-    if (!keep || !c->stream || pw.stream_set_active(c->stream, false) < 0) destroy_stream(c);
+    if (!keep || !c->early || c->status.stream_state < PW_STREAM_STATE_CONNECTING) {
+        survey_end(&c->survey);
+        links_end(&c->links);
+        if (!keep || !c->stream || pw.stream_set_active(c->stream, false) < 0) destroy_stream(c);
+    }
     pw.thread_loop_unlock(c->loop);
 }

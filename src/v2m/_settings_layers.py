@@ -17,6 +17,7 @@ PREFIX: Final = "V2M_"
 NO_SETTINGS: Final = frozenset(
     {
         "V2M_MIC",
+        "V2M_MODELS_MIRROR",
         "V2M_NO_CAPTURE",
         "V2M_NO_NATIVE",
         "V2M_RESOLUTION",
@@ -31,7 +32,9 @@ _RETIRED: Final = {
     "transcription.whisper.audio_device_index": 'audio.device, the name that "v2m devices" shows',
     "gemini.api_key": "GEMINI_API_KEY in the environment or in .env",
 }
-SECRETS_HINT: Final = "Set GEMINI_API_KEY or GROQ_API_KEY in the environment, or in ~/.config/v2m/.env (chmod 600)."
+SECRETS_HINT: Final = (
+    "Set GEMINI_API_KEY, GROQ_API_KEY or OPENAI_API_KEY in the environment, or in ~/.config/v2m/.env (chmod 600)."
+)
 _SECRET: Final = re.compile(r"(^|[._])(api_?key|key|token|secret|password)$", re.IGNORECASE)
 
 
@@ -81,7 +84,7 @@ def toml_layer(path: Path, keys: Collection[str], *, name: str, optional: bool =
     def place(key: str) -> str:
         return f"{path}, line {line}" if (line := _line_of(text, key)) else str(path)
 
-    tables = {key.rpartition(".")[0] for key in keys} | {"transcription"}
+    tables = {".".join(key.split(".")[:depth]) for key in keys for depth in range(1, key.count(".") + 1)}
     values = {key: value for key, value in flatten(table) if not (value == {} and key in tables)}
     for key in values:
         _check_toml_key(key, keys, tables, place(key))

@@ -21,6 +21,7 @@ class Kind:
     choices: tuple[str, ...] = ()
 
 
+EngineName = Literal["moonshine", "whisper", "sherpa", "onnx-asr", "openai", "scripted"]
 OutputName = Literal["input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool", "clipboard"]
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -43,6 +44,20 @@ def _methods(value: object) -> object:
     if isinstance(value, str) and value.strip() != "auto":
         return tuple(name.strip() for name in value.split(","))
     return value.strip() if isinstance(value, str) else value
+
+
+def _names(value: object) -> object:
+    """Let an environment variable list names with commas."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return _json_list(value) if isinstance(value, str) else value
+
+
+def _numbers(value: object) -> object:
+    """Let one number stand for a list of one, and an environment variable list them with commas."""
+    if isinstance(value, str):
+        value = _json_list(value) if value.lstrip().startswith("[") else [part.strip() for part in value.split(",")]
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _texts(value: object) -> object:
@@ -94,10 +109,37 @@ Quality = Annotated[
     BeforeValidator(_whole),
     Kind("whole number", "4, 7 or 10", (int,)),
 ]
+_TAG: Final = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
 Language = Annotated[
     str,
-    Field(pattern=r"^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$"),
+    Field(pattern=rf"^(auto|{_TAG})$"),
     Kind("text", "auto or a language tag such as en or pt-BR", (str,)),
+]
+SlotLanguage = Annotated[
+    str,
+    Field(pattern=rf"^(auto|{_TAG}|)$"),
+    Kind("text", "auto, a language tag such as en or pt-BR, or empty", (str,)),
+]
+Languages = Annotated[
+    tuple[Annotated[str, Field(pattern=rf"^{_TAG}$")], ...],
+    BeforeValidator(_names),
+    Kind("list", "a list of language tags such as en or pt-BR", (list,)),
+]
+Engines = Annotated[
+    tuple[EngineName, ...],
+    BeforeValidator(_names),
+    Kind("list", f"a list of {', '.join(get_args(EngineName))}", (list,), get_args(EngineName)),
+]
+Temperature = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(_numbers),
+    Kind("number or list", "a number from 0 to 1, or a list of such", (int, float, list)),
+]
+Address = Annotated[
+    str,
+    Field(pattern=r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?|)$"),
+    Kind("address", "an address such as https://api.example.com/v1, or empty", (str,)),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 

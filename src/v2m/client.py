@@ -49,6 +49,7 @@ EXIT_CODES: Final[dict[str, int]] = {
     "storage_failed": 70,
     "history_failed": 70,
     "no_speech": 70,
+    "download_failed": 70,
     "internal": 70,
     "busy": 75,
     "timeout": 75,

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -28,128 +28,13 @@ from v2m._settings_layers import (
     toml_layer,
     variable,
 )
-from v2m._settings_values import Duration, FilePath, Language, Outputs, Quality, Script, Share, kind_of
+from v2m._settings_speech import Cloud, Profiles, Transcription, Vocabulary
+from v2m._settings_tables import Audio, Daemon, History, Notifications, Output, Paths
+from v2m._settings_values import kind_of
 from v2m.domain.errors import ConfigError
-from v2m.utils.paths import config_dir, state_dir
+from v2m.utils.paths import config_dir
 
 _PACKAGED: Final = Path(__file__).with_name("config.toml")
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Audio(_Table):
-    """How the microphone is reached, and how long it may stay open."""
-
-    backend: Literal["auto", "pipewire", "portaudio", "parec", "wav"] = Field(
-        description="How the microphone is reached; auto takes the first that works."
-    )
-    device: str = Field(description="Name of the microphone as `v2m devices` shows it; empty: the default one.")
-    policy: Literal["released", "armed"] = Field(
-        description="Whether the microphone is let go between dictations, or kept open for a faster start."
-    )
-    resample_quality: Quality = Field(description="How carefully PipeWire resamples; more takes longer.")
-    wav_path: FilePath = Field(description="The sound file that the back end wav plays as a microphone.")
-    min_recording_ms: int = Field(ge=0, le=5000, description="A shorter recording is a tap and is thrown away.")
-    max_recording_s: int = Field(ge=1, le=86_400, description="A longer recording is stopped and transcribed.")
-    tail_ms: int = Field(ge=0, le=300, description="How long to go on recording after STOP.")
-    lost_release_silence_s: int = Field(
-        ge=1, le=86_400, description="After so long without speech, a recording whose key is held is closed."
-    )
-    toggled_silence_s: int = Field(
-        ge=1, le=86_400, description="After so long without speech, a recording started by toggle is closed."
-    )
-
-
-class Vad(_Table):
-    """When a stretch of sound is speech."""
-
-    threshold: Share = Field(description="Probability from which a window of sound is speech.")
-    release_threshold: Share = Field(description="Probability below which speech ends.")
-    min_speech_ms: int = Field(ge=0, le=10_000, description="Shorter speech is noise.")
-    min_silence_ms: int = Field(ge=0, le=10_000, description="A shorter pause does not end a stretch of speech.")
-    speech_pad_ms: int = Field(ge=0, le=2000, description="How much sound around speech is decoded with it.")
-    max_segment_s: int = Field(ge=2, le=60, description="Longer speech is cut at its quietest window.")
-
-    @field_validator("release_threshold")
-    @classmethod
-    def _below(cls, value: float, others: ValidationInfo) -> float:
-        if value > others.data.get("threshold", 1.0):
-            raise ValueError("must not be above transcription.vad.threshold")
-        return value
-
-
-class Transcription(_Table):
-    """Which engine turns speech into text."""
-
-    backend: Literal["auto", "moonshine", "scripted"] = Field(description="The speech engine; auto is moonshine.")
-    language: Language = Field(description="Language spoken, such as en; auto lets the engine find out.")
-    model_dir: FilePath = Field(description="Folder of another model; empty: the one that came with v2m.")
-    threads: int = Field(ge=1, le=64, description="How many threads the engine may use.")
-    script: Script = Field(description="What the engine scripted says, one text per recording.")
-    script_delay_s: float = Field(ge=0, le=3600, description="How long the engine scripted takes.")
-    vad: Vad
-
-
-class Output(_Table):
-    """How text reaches the focused window."""
-
-    method: Outputs = Field(description="Ways of typing in the order in which they are tried; auto probes all.")
-    newline: Literal["space", "newline"] = Field(description="What a line break is typed as.")
-    trailing_space: bool = Field(description="Whether a space follows each dictation.")
-
-
-class Notifications(_Table):
-    """What is shown and heard."""
-
-    enabled: bool = Field(description="Whether notifications are shown.")
-    expire_time_ms: int = Field(ge=500, le=30_000, description="How long a notification stays.")
-    auto_dismiss: bool = Field(description="Whether notifications go away by themselves.")
-    sounds: bool = Field(description="Whether start, stop and failure are heard.")
-
-
-class History(_Table):
-    """What is kept of each dictation, and for how long."""
-
-    enabled: bool = Field(description="Whether dictations are kept on disk; else only in memory.")
-    retention_days: int = Field(ge=1, le=36_500, description="After so many days text is deleted.")
-    keep_audio: Duration = Field(description="How long audio is kept after delivery.")
-    keep_audio_trouble: Duration = Field(
-        description="How long audio of held, uncertain, failed and suppressed dictations is kept."
-    )
-
-    @property
-    def keep_audio_s(self) -> float:
-        """`keep_audio` in seconds."""
-        return self.keep_audio.total_seconds()
-
-    @property
-    def keep_audio_trouble_s(self) -> float:
-        """`keep_audio_trouble` in seconds."""
-        return self.keep_audio_trouble.total_seconds()
-
-
-class Paths(_Table):
-    """Where files are kept."""
-
-    state_dir: FilePath = Field(description="Folder of history and audio; empty: ~/.local/state/v2m.")
-    spool_dir: FilePath = Field(description="Folder of audio; empty: spool/ in state_dir.")
-
-    def state(self) -> Path:
-        """Return the folder of the history."""
-        return Path(self.state_dir) if self.state_dir else state_dir()
-
-    def spool(self) -> Path:
-        """Return the folder of the audio."""
-        return Path(self.spool_dir) if self.spool_dir else self.state() / "spool"
-
-
-class Daemon(_Table):
-    """The daemon itself."""
-
-    max_connections: int = Field(ge=4, le=1024, description="How many clients may be connected at once.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(description="What is logged.")
 
 
 class Settings(BaseSettings):
@@ -159,6 +44,9 @@ class Settings(BaseSettings):
 
     audio: Audio
     transcription: Transcription
+    cloud: Cloud
+    vocabulary: Vocabulary
+    profile: Profiles
     output: Output
     notifications: Notifications
     history: History
@@ -166,6 +54,9 @@ class Settings(BaseSettings):
     daemon: Daemon
     gemini_api_key: SecretStr | None = Field(description="Key for Gemini; also read as GEMINI_API_KEY.")
     groq_api_key: SecretStr | None = Field(description="Key for Groq; also read as GROQ_API_KEY.")
+    openai_api_key: SecretStr | None = Field(
+        description="Key for OpenAI or your own service; also read as OPENAI_API_KEY."
+    )
     sources: Mapping[str, str] = Field(exclude=True, repr=False)  # key → the layer that set it
 
     @classmethod
@@ -259,7 +150,8 @@ def _checked(layer: Layer, fields: Mapping[str, FieldInfo]) -> Layer:
 
 def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield every setting below a model; what has no sentence for users is none."""
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _fields(field.annotation, f"{above}{name}.")
         elif field.description:

@@ -162,7 +162,8 @@ class Daemon:
             connection.post(failure(error, self.state) if error else success({"state": self.state}))
             connection.close()
 
-        self._ready.result().hotkey.press(_ACTIONS[byte], asked_ns, answer)
+        profile = SLOT_BYTES.index(byte) + 1 if byte in SLOT_BYTES else None
+        self._ready.result().hotkey.press(_ACTIONS[byte], asked_ns, answer, profile=profile)
 
     async def _status(self, connection: Connection) -> None:
         data = await self._ready.result().snapshot()

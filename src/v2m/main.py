@@ -1,7 +1,13 @@
 """Where `v2m`, `toakd` and `python -m v2m.main` begin; each branch imports only what it needs."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import click
+
+LOCAL_VERBS = ("bench", "models")  # what `v2m` does without the daemon: `build_command` in v2m/local/VERB.py
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -11,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return toakd(arguments[1:])
     from v2m.ui.cli import run
 
-    return _walled(run, arguments)
+    return _walled(lambda words: run(words, local_verbs()), arguments)
 
 
 def toakd(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +25,21 @@ def toakd(argv: Sequence[str] | None = None) -> int:
     from v2m.daemon import run
 
     return _walled(run, list(sys.argv[1:] if argv is None else argv))
+
+
+def local_verbs() -> "Mapping[str, Callable[[Any], click.Command]]":
+    """Return what builds each local verb from the function that prints; its module is imported then."""
+    return {verb: _builder(verb) for verb in LOCAL_VERBS}
+
+
+def _builder(verb: str) -> "Callable[[Any], click.Command]":
+    def build(show: Any) -> "click.Command":  # noqa: ANN401 - `Show` of the verb
+        from importlib import import_module
+
+        command: click.Command = import_module(f"v2m.local.{verb}").build_command(show)
+        return command
+
+    return build
 
 
 def _walled(run: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:

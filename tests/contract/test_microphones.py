@@ -58,7 +58,7 @@ def microphone(request: pytest.FixtureRequest, pipewire: PipewireSession, senten
 
 
 def recorded(spool: MappedSpool) -> np.ndarray:
-    with SpoolReader(spool.reader_fd()) as reader:
+    with SpoolReader(*spool.reader_fds()) as reader:
         return np.array(array("h", bytes(reader.pcm(0, reader.head))), dtype=float)
 
 
@@ -332,7 +332,7 @@ def test_a_wav_file_can_be_heard_at_once(tmp_path: Path, store: SpoolDirectory) 
         await recording.ended()
         report = await recording.close()
         assert (report.samples, report.overrun, report.gap) == (len(pcm) // 2, 0, False)
-        with SpoolReader(spool.reader_fd()) as reader:
+        with SpoolReader(*spool.reader_fds()) as reader:
             assert bytes(reader.pcm(0, reader.head)) == pcm
         spool.close()
 

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from support.cloud import transcribed
 from support.speech import RATE, running, until, wheel_clips, write_spool
+from support.speech_server import says
 from v2m.domain.errors import EngineError
 from v2m.domain.ports import TranscribeOptions
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber
@@ -25,10 +27,18 @@ async def in_process():
         await transcriber.aclose()
 
 
+@asynccontextmanager
+async def through_a_service():
+    async with transcribed() as (service, transcriber):
+        service.default = says("No matter.")
+        yield transcriber
+
+
 OPENERS = {
     "scripted": in_process,
-    "scripted process": lambda: running("--script=No matter.", "--script-delay=0.05", engine="scripted"),
+    "scripted process": lambda: running(engine="scripted", texts=["No matter."], delay_s=0.05),
     "moonshine process": running,
+    "speech service": through_a_service,
 }
 
 

@@ -315,7 +315,7 @@ def test_the_worker_sees_the_audio_while_it_is_recorded(store: SpoolDirectory, p
         microphone = PipewireMicrophone()
         spool = store.take(3)
         recording = await microphone.open(spool)
-        with SpoolReader(spool.reader_fd()) as reader:
+        with SpoolReader(*spool.reader_fds()) as reader:
             await recording.first_sample()
             seen = reader.head
             assert seen > 0

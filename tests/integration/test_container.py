@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from support.audio import write_wav
-from support.speech import clips
-from v2m.core.di.container import Overrides, build_container
-from v2m.core.ipc_protocol import Request
+from support.container import ask, private_home, run
 from v2m.domain.errors import CaptureError, CaptureReason, NoSpeechError
-from v2m.domain.ports import Session
 from v2m.infrastructure.capture.wav_file import WavFileMicrophone
 from v2m.infrastructure.desktop.memory import MemoryNotifier
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber
@@ -22,48 +19,9 @@ from v2m.infrastructure.output.memory import MemoryOutput
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
-class NoDesktop:
-    """A session without any display."""
-
-    async def current(self, hint):
-        return Session()
-
-
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        (tmp_path / name).mkdir(mode=0o700)
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.delenv("V2M_SOCKET", raising=False)
-    monkeypatch.chdir(tmp_path)
-    clip = next(clip for clip in clips() if clip.kind == "speech" and 2 < len(clip.pcm) / 32000 < 5)
-    wav = write_wav(tmp_path / "voice.wav", pcm=clip.pcm + bytes(32000 * 2))
-    return {"audio.backend": "wav", "audio.wav_path": str(wav)}, clip
-
-
-def run(arguments, scenario, **overrides):
-    """Run a scenario against a container whose desktop is a list of texts."""
-
-    async def main():
-        output, clipboard, notifier = MemoryOutput(), MemoryOutput(), MemoryNotifier()
-        ports = {"outputs": [output], "clipboard": clipboard, "sessions": NoDesktop(), "notifier": notifier}
-        opening = build_container(
-            arguments, shut_down=lambda finish: None, overrides=Overrides(**{**ports, **overrides})
-        )
-        async with opening as container, asyncio.TaskGroup() as group:
-            jobs = [group.create_task(job()) for job in container.jobs]
-            try:
-                return await scenario(container, output, notifier)
-            finally:
-                await container.drain(True)
-                for job in jobs:
-                    job.cancel()
-
-    return asyncio.run(main())
-
-
-async def ask(container, cmd, **data):
-    return await container.dispatch(container.parse(Request(cmd, data)))
+    return private_home(tmp_path, monkeypatch)
 
 
 async def one_dictation(container, output, notifier):

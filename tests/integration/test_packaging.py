@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 SHIPPED = ("src", "native", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
 HAS_PIPEWIRE = subprocess.run(["pkg-config", "--exists", "libpipewire-0.3"]).returncode == 0
 LIBRARY = {"v2m/pwcapture.so"} if HAS_PIPEWIRE else set()
-DATA = {"v2m/config.toml", "v2m/py.typed"}
+DATA = {"v2m/config.toml", "v2m/py.typed", "v2m/infrastructure/models/catalogue.toml"}
 
 
 @dataclass(frozen=True)

@@ -403,7 +403,7 @@ def test_too_many_open_files_only_put_off_the_sync() -> None:
 
 def test_the_c_callback_and_python_agree_on_the_layout() -> None:
     source = LAYOUT_IN_C.read_text()
-    for name in ("HEAD", "ALLOCATED", "OVERRUN", "FIRST_NS", "LAST_NS", "PEAK", "LEVEL"):
+    for name in ("HEAD", "ALLOCATED", "OVERRUN", "FIRST_NS", "LAST_NS", "PEAK", "LEVEL", "PREROLL"):
         assert f"#define OFFSET_{name} {getattr(audio, f'OFFSET_{name}')}\n" in source
     assert f"#define HEADER_BYTES {audio.SPOOL_HEADER_BYTES}\n" in source
     assert f"#define RATE_HZ {audio.SAMPLE_RATE_HZ}\n" in source

@@ -11,6 +11,7 @@ from support.speech import (
     heard,
     hum,
     noise,
+    quieter,
     read_wav,
     running,
     silence,
@@ -49,6 +50,15 @@ def test_nothing_is_typed_for_silence_noise_and_clicks():
     assert all(transcript.segments == 0 for transcript in found)
 
 
+def test_speech_that_is_30_db_quieter_is_heard_and_so_much_noise_is_not():
+    found = wheel_clips()[:6] + wheel_clips()[-2:]
+    texts = [transcript.text for transcript in heard(*(quieter(clip.pcm, -30) for clip in found))]
+    spoken = [(clip.text, text) for clip, text in zip(found, texts, strict=True) if clip.kind == "speech"]
+    assert all(text for _, text in spoken)
+    assert word_error_rate(spoken) <= 0.1
+    assert texts[-2:] == ["", ""]
+
+
 @pytest.mark.parametrize("samples", [1, 511, 512, 894, 895])
 def test_a_tap_is_no_error(samples):
     assert heard(wheel_clips()[1].pcm[: samples * 2])[0].text == ""
@@ -57,8 +67,8 @@ def test_a_tap_is_no_error(samples):
 def test_one_short_word_is_transcribed():
     cities = read_wav(wheel_assets() / "two_cities.wav")
     beckett = read_wav(wheel_assets() / "beckett.wav")
-    words = [(cities, 5.8, "wisdom"), (cities, 4.1, "times"), (beckett, 3.8, "matter")]
-    found = heard(*(pcm[round(at * RATE) * 2 : round((at + 0.4) * RATE) * 2] for pcm, at, _ in words))
+    words = [(cities, 5.8, "wisdom"), (beckett, 5.1, "again"), (beckett, 8.4, "better")]
+    found = heard(*(pcm[round(at * RATE) * 2 : round((at + 0.45) * RATE) * 2] for pcm, at, _ in words))
     assert all(transcript.text for transcript in found)
     right = sum(word in one.text.lower() for one, (_, _, word) in zip(found, words, strict=True))
     assert right >= 2
@@ -99,7 +109,7 @@ def test_it_follows_a_recording_while_it_is_made(tmp_path):
     async def scene():
         async with running() as transcriber:
             spool = store.take(5)
-            utterance = transcriber.open(5, spool.reader_fd(), OPTIONS)
+            utterance = transcriber.open(5, spool.reader_fds(), OPTIONS)
             assert utterance.speech_until == 0
             spool.append(clip.pcm[: 3 * RATE * 2])
             await until(lambda: utterance.speech_until > RATE)
@@ -131,8 +141,8 @@ def test_no_more_is_read_than_was_recorded():
 
     async def scene():
         async with running() as transcriber:
-            fd = write_spool(None, clip.pcm, head=RATE)
-            return await transcriber.open(1, fd, OPTIONS).finish(10 * RATE)
+            fds = write_spool(None, clip.pcm, head=RATE)
+            return await transcriber.open(1, fds, OPTIONS).finish(10 * RATE)
 
     assert asyncio.run(scene()).duration_s == 1
 
@@ -155,7 +165,7 @@ def test_a_sound_file_of_any_rate_is_transcribed(tmp_path, rate, suffix):
     async def scene():
         async with running() as transcriber:
             fd = os.open(file, os.O_RDONLY)
-            return await transcriber.open(0, fd, TranscribeOptions(file=True)).finish(0)
+            return await transcriber.open(0, [fd], TranscribeOptions(file=True)).finish(0)
 
     found = asyncio.run(scene())
     assert found.duration_s == pytest.approx(len(samples) / RATE, abs=0.01)
@@ -168,11 +178,11 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path, content):
     file.write_bytes(content)
 
     async def scene():
-        async with running("--script=x", engine="scripted") as transcriber:
+        async with running(engine="scripted", texts=["x"]) as transcriber:
             fd = os.open(file, os.O_RDONLY)
             with pytest.raises(EngineError, match="no sound file") as caught:
-                await transcriber.open(0, fd, TranscribeOptions(file=True)).finish(0)
-            assert "WAV and FLAC" in caught.value.hint
+                await transcriber.open(0, [fd], TranscribeOptions(file=True)).finish(0)
+            assert "ffmpeg" in caught.value.hint
             assert transcriber.loads == 1
             assert (await transcribe(transcriber, silence(1))).text == "x"
 
@@ -181,10 +191,10 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path, content):
 
 def test_a_spool_that_is_none_is_refused():
     async def scene():
-        async with running("--script=x", engine="scripted") as transcriber:
+        async with running(engine="scripted", texts=["x"]) as transcriber:
             fd = os.memfd_create("empty")
             with pytest.raises(EngineError, match="cannot be read"):
-                await transcriber.open(0, fd, OPTIONS).finish(100)
+                await transcriber.open(0, [fd], OPTIONS).finish(100)
             assert transcriber.state == "ready"
 
     asyncio.run(scene())

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from v2m.infrastructure.output._tools import hint
+from v2m.main import local_verbs
 from v2m.ui import raw
 from v2m.ui.verbs import build_group
 
@@ -21,7 +22,10 @@ PLACEHOLDERS = {"ID": "17", "CMD": "PING", "VERB": "status"}
 # What does not exist yet stands there: the one teaches how to add a verb, and has its own test.
 AHEAD = {"extending.md", "specification.md"}
 # A verb and what belongs to it: options and their values, an id, JSON or text in quotes, or `-`.
-COMMAND = re.compile(r"\bv2m (?:--\w+|\w+)(?: (?:-{1,2}[\w-]+|\d+|[A-Z]{2,}|'[^']*'|\"[^\"]*\"|-)(?![\w]))*")
+COMMAND = re.compile(
+    r"\bv2m (?:--\w+|(?:models|bench) \w+|\w+)"
+    r"(?: (?:-{1,2}[\w-]+|\d+|[A-Z]{2,}|'[^']*'|\"[^\"]*\"|-)(?![\w]))*"
+)
 PACKAGES = re.compile(
     r"(?:apt(?:-get)? install|Install(?: the package)?) (?!the )((?:[a-z][\w.+-]*(?:, | and |,| )?)+)"
 )
@@ -94,8 +98,10 @@ def check(command: str) -> None:
         name = words[words[0] == "call"]
         assert name in raw_names(), f"{command}: there is no command {name}"
         return
-    group = build_group()
-    verb, parser, rest = group.resolve_command(click.Context(group), words)
+    parser: click.Command | None = build_group(local_verbs())
+    verb, rest = "", words
+    while isinstance(parser, click.Group) and rest:
+        verb, parser, rest = parser.resolve_command(click.Context(parser), rest)
     assert parser is not None
     if not rest:  # the verb is only named
         return
@@ -127,7 +133,17 @@ def test_a_command_on_a_page_exists(page: str, command: str) -> None:
     check(command)
 
 
-@pytest.mark.parametrize("command", ["v2m wishes", "v2m retry 17 --no-such-option", "v2m retry ID ID ID", "v2m WISH"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "v2m wishes",
+        "v2m models wish 17",
+        "v2m models download 17 17",
+        "v2m retry 17 --no-such-option",
+        "v2m retry ID ID ID",
+        "v2m WISH",
+    ],
+)
 def test_a_command_that_does_not_exist_would_be_noticed(command: str) -> None:
     with pytest.raises((pytest.fail.Exception, AssertionError, click.UsageError)):
         check(command)

@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from v2m.domain import audio
-from v2m.domain.ports import TranscribeOptions
+from v2m.domain.ports import TranscribeOptions, Transcriber
 from v2m.domain.transcript import Transcript
-from v2m.infrastructure.engines._audio_file import MAX_S, AudioFile
+from v2m.infrastructure.engines._audio_file import AudioFile
 from v2m.infrastructure.engines._process import WorkerProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def wheel_assets() -> Path:
 def read_wav(path: Path) -> bytes:
     """Return a WAV file as S16LE mono 16 kHz."""
     file = AudioFile(os.open(path, os.O_RDONLY))
-    samples = file.read_ahead(MAX_S * RATE)
+    samples = file.read_ahead(audio.MAX_FILE_S * RATE)
     assert samples is not None
     pcm = file.pcm(0, samples)
     file.close()
@@ -135,8 +135,14 @@ def hum(seconds: float, hz: float = 100) -> bytes:
     return array("h", [round(3000 * math.sin(step * at)) for at in range(round(seconds * RATE))]).tobytes()
 
 
-def write_spool(target: Path | int | None, pcm: bytes, *, dictation: int = 1, head: int | None = None) -> int:
-    """Write a closed spool to a path, a descriptor or (None) memory; return a new descriptor to read it."""
+def quieter(pcm: bytes, decibels: float) -> bytes:
+    """Return a recording as it is so many decibels (below 0) away."""
+    gain = 10 ** (decibels / 20)
+    return array("h", [round(gain * sample) for sample in array("h", pcm)]).tobytes()
+
+
+def write_spool(target: Path | int | None, pcm: bytes, *, dictation: int = 1, head: int | None = None) -> tuple[int]:
+    """Write a closed spool to a path, a descriptor or (None) memory; return what `Spool.reader_fds` would."""
     fd = os.memfd_create("spool") if target is None else target
     if isinstance(fd, Path):
         fd = os.open(fd, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -150,21 +156,41 @@ def write_spool(target: Path | int | None, pcm: bytes, *, dictation: int = 1, he
     os.pwrite(fd, header + pcm, 0)
     reader = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     os.close(fd)
-    return reader
+    return (reader,)
 
 
 @asynccontextmanager
 async def running(
-    *arguments: str, engine: str = "moonshine", patience_s: float = 5.0, ready: bool = True
+    *arguments: str,
+    engine: str = "moonshine",
+    ready: bool = True,
+    patience_s: float = 5.0,
+    residency: str = "warm",
+    idle_s: float = math.inf,
+    **options: Any,
 ) -> AsyncIterator[WorkerProcess]:
-    """Run a speech process as the daemon does; by default with its model loaded."""
-    transcriber = WorkerProcess(engine=engine, arguments=arguments, patience_s=patience_s)
+    """Run a speech process as the daemon does, its engine built with `options`; by default with its model loaded."""
+    transcriber = WorkerProcess(
+        engine=engine,
+        options=options,
+        arguments=arguments,
+        patience_s=patience_s,
+        residency=residency,
+        idle_s=idle_s,
+    )
+    async with tended(transcriber, ready=ready):
+        yield transcriber
+
+
+@asynccontextmanager
+async def tended(transcriber: Transcriber, *, ready: bool = True) -> AsyncIterator[None]:
+    """Look after a transcriber as the daemon does, by default from when it is ready, and close it."""
     async with asyncio.TaskGroup() as group:
         group.create_task(transcriber.run())
         try:
             if ready:
                 await transcriber.wait_ready()
-            yield transcriber
+            yield
         finally:
             await transcriber.aclose()
 
@@ -174,11 +200,13 @@ async def transcribe(transcriber: WorkerProcess, pcm: bytes, options: Transcribe
     return await transcriber.open(1, write_spool(None, pcm), options).finish(len(pcm) // 2)
 
 
-def heard(*recordings: bytes, arguments: Sequence[str] = (), options: TranscribeOptions = OPTIONS) -> list[Transcript]:
+def heard(
+    *recordings: bytes, arguments: Sequence[str] = (), options: TranscribeOptions = OPTIONS, folder: str = ""
+) -> list[Transcript]:
     """Return the transcripts of recordings, one after the other in one process."""
 
     async def scene() -> list[Transcript]:
-        async with running(*arguments) as transcriber:
+        async with running(*arguments, folder=folder) as transcriber:
             return [await transcribe(transcriber, pcm, options) for pcm in recordings]
 
     return asyncio.run(scene())

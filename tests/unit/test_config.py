@@ -153,6 +153,11 @@ def test_an_argument_that_was_not_given_changes_nothing(home: Home) -> None:
         ("V2M_OUTPUT__TRAILING_SPACE", "true", "trailing_space", True),
         ("V2M_TRANSCRIPTION__SCRIPT", "one text, with a comma", "script", ("one text, with a comma",)),
         ("V2M_TRANSCRIPTION__SCRIPT", '["one", "two"]', "script", ("one", "two")),
+        ("V2M_TRANSCRIPTION__FALLBACK", "moonshine, openai", "fallback", ("moonshine", "openai")),
+        ("V2M_TRANSCRIPTION__LANGUAGES", '["en", "de-CH"]', "languages", ("en", "de-CH")),
+        ("V2M_TRANSCRIPTION__WHISPER__TEMPERATURE", "0, 0.5", "temperature", (0.0, 0.5)),
+        ("V2M_TRANSCRIPTION__WHISPER__TEMPERATURE", "[0.1]", "temperature", (0.1,)),
+        ("V2M_CLOUD__API_KEY_CMD", '["pass", "show", "groq"]', "api_key_cmd", ("pass", "show", "groq")),
         ("V2M_AUDIO__RESAMPLE_QUALITY", "10", "resample_quality", 10),
         ("V2M_AUDIO__DEVICE", "", "device", ""),
         ("V2M_AUDIO__WAV_PATH", "~/a b.wav", "wav_path", "{home}/a b.wav"),
@@ -177,6 +182,17 @@ def test_lists_and_inline_tables_of_toml_become_values(home: Home) -> None:
     assert settings.output.method == ("paste", "clipboard")
     assert (settings.transcription.vad.threshold, settings.transcription.vad.min_silence_ms) == (1.0, 600)
     assert settings.transcription.script == ("a",)
+
+
+def test_one_number_is_a_list_of_one(home: Home) -> None:
+    home.toml("[transcription.whisper]\ntemperature = 0\n")
+    assert load_settings().transcription.whisper.temperature == (0.0,)
+
+
+def test_profile_slots_are_tables_by_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.toml('[profile.2]\nlanguage = "de"\n')
+    monkeypatch.setenv("V2M_PROFILE__9__LANGUAGE", "es")
+    assert load_settings().profile.languages() == {2: "de", 9: "es"}
 
 
 def test_empty_tables_and_a_byte_order_mark_are_harmless(home: Home) -> None:
@@ -240,6 +256,21 @@ def test_settings_do_not_change(home: Home) -> None:
         ("[transcription.vad]\nthreshold = nan\n", 2, "threshold must be a number from 0 to 1, not nan."),
         ("[transcription.vad]\nrelease_threshold = 0.6\n", 2, "must not be above transcription.vad.threshold"),
         ("[transcription]\nlanguage = 'English'\n", 2, "must be auto or a language tag such as en or pt-BR, not 'Eng"),
+        (
+            "[transcription]\nlanguages = ['English']\n",
+            2,
+            "must be a list of language tags such as en or pt-BR, not ['",
+        ),
+        ("[transcription]\nfallback = ['wisper']\n", 2, "not ['wisper']; did you mean whisper?"),
+        ("[transcription.whisper]\ntemperature = []\n", 2, "must be a number from 0 to 1, or a list of such, not []."),
+        ("[transcription.whisper]\ntemperature = [2]\n", 2, "must be a number from 0 to 1, or a list of such, not [2]"),
+        ("[transcription.openai]\nbase_url = 'ftp://x'\n", 2, "must be an address such as https://api.example.com/v1"),
+        ("[transcription.openai]\nbase_url = 'https://u:p@x'\n", 2, "must be an address such as https://api.exa"),
+        ("[transcription.openai]\nmodel = ''\npreset = 'custom'\n", 3, "needs transcription.openai.base_url"),
+        ("[vocabulary]\nwords = ['= git hub']\n", 2, "names no word; write a word"),
+        ("[audio]\npreroll_ms = 200\n", 2, "audio.preroll_ms needs audio.policy armed"),
+        ("[profile.10]\nlanguage = 'de'\n", 2, "there is no setting profile.10.language; did you mean profile.1.lang"),
+        ("[profile.1]\nlanguage = 'German'\n", 2, "must be auto, a language tag such as en or pt-BR, or empty"),
         ("[output]\nmethod = ['wtyp', 'paste']\n", 2, "not ['wtyp', 'paste']; did you mean wtype?"),
         ("[output]\nmethod = []\n", 2, "output.method must be auto, or a list of input-method,"),
         ("[output]\nmethod = ['auto']\n", 2, "output.method must be auto, or a list of input-method,"),
@@ -310,7 +341,7 @@ def test_a_mistake_in_a_dotenv_file_is_named_with_its_line(home: Home) -> None:
 
 def test_keys_of_other_programs_pass_in_a_dotenv_file(home: Home) -> None:
     home.local_dotenv.write_text("DATABASE_URL=x\nBROKEN\nAUDIO__TAIL_MS=nonsense\nOPENAI_API_KEY=y\n")
-    assert load_settings().audio.tail_ms == 0
+    assert load_settings().audio.tail_ms == 300
 
 
 def test_a_mistake_in_an_argument_is_named(home: Home) -> None:

@@ -83,6 +83,7 @@ FORBIDDEN = {
     "v2m.daemon": HEAVY - {"asyncio"},
     "v2m.worker": {"pydantic", "pydantic_settings", "click", "dbus_fast", "sqlite3", "v2m.config", "v2m.application"},
     "v2m.ui.cli": HEAVY - {"click"} | {"dataclasses", "logging"},
+    "v2m.local.models": HEAVY - {"click"} | {"httpx2", "json"},
     "v2m.domain.ports": HEAVY,
     "v2m.core.ipc_protocol": HEAVY,
 }

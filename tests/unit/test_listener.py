@@ -1,62 +1,20 @@
-"""One recording inside the worker, without a process: windows, a broken detector, the end, other rates."""
+"""One recording inside the worker, without a process: windows, a broken detector, guesses, the end."""
 
-import io
 import math
-import os
-import struct
-import tracemalloc
 from array import array
 
-import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2m.domain.errors import EngineError
+from support.listening import Detector, Growing, listening
 from v2m.domain.segments import WINDOW_SAMPLES, SegmentRules
-from v2m.infrastructure.engines import _messages as wire
-from v2m.infrastructure.engines._audio_file import AudioFile, Resampler
-from v2m.infrastructure.engines._listener import WINDOW_BYTES, Listener, loudness
+from v2m.domain.transcript import Hypothesis, Segment
+from v2m.infrastructure.engines._flow import Flow
+from v2m.infrastructure.engines._listener import WINDOW_BYTES, Guess, loudness, utterance
 from v2m.infrastructure.engines.scripted import ScriptedEngine
 
 pytestmark = pytest.mark.unit
-
-
-class Growing:
-    """Audio in memory of which `head` samples are there."""
-
-    def __init__(self, samples):
-        self.samples = array("h", range(samples))
-        self.head = samples
-
-    def pcm(self, start, end):
-        return self.samples[start:end].tobytes()
-
-    def close(self):
-        self.samples = array("h")
-
-
-class Detector:
-    """Says what it was given; fails where that is None. Remembers its windows."""
-
-    def __init__(self, *probabilities):
-        self.probabilities = list(probabilities)
-        self.windows = []
-
-    def probability(self, window):
-        self.windows.append(window)
-        value = self.probabilities.pop(0) if self.probabilities else 0.0
-        if value is None:
-            raise EngineError("The detector is broken.")
-        return value
-
-    def reset(self):
-        self.windows.clear()
-
-
-def listening(audio, vad):
-    return Listener(1, audio, language="auto", vad=vad, rules=SegmentRules())
 
 
 def test_the_detector_gets_whole_windows_and_the_last_one_filled_up():
@@ -88,7 +46,7 @@ def test_a_broken_detector_loses_no_words_and_is_counted():
     listener = listening(audio, Detector(*[None] * 20))
     listener.finish(audio.head)
     (segment,) = listener.advance(50)
-    listener.decode(ScriptedEngine(["heard"]), segment, lambda: None)
+    listener.note(segment, Hypothesis("heard"))
     result = listener.result()
     assert (segment.start, segment.end) == (0, audio.head)
     assert (result.text, result.vad_errors) == ("heard", 20)
@@ -100,132 +58,148 @@ def test_speech_is_reported_as_far_as_it_was_heard():
     assert listener.speech_until == 2 * WINDOW_SAMPLES
 
 
-def test_an_abandoned_recording_is_not_decoded():
-    audio = Growing(20 * WINDOW_SAMPLES)
-    listener = listening(audio, Detector(*[1.0] * 20))
+def test_a_broken_detector_makes_nobody_wait_for_the_end_of_a_word_for_ever():
+    listener = listening(Growing(20 * WINDOW_SAMPLES), Detector(*[None] * 20))
+    listener.advance(50)
+    assert listener.speaking  # the recorder waits no longer than its tail
+    assert not listening(Growing(20 * WINDOW_SAMPLES), None).speaking
+
+
+def spoken(windows=20, silence=4, **changes):
+    """Return a listener that has heard so much speech and silence, and its audio, of which there is more."""
+    audio = Growing((windows + silence + 500) * WINDOW_SAMPLES)
+    audio.head = (windows + silence) * WINDOW_SAMPLES
+    listener = listening(audio, Detector(*[0.9] * windows, *[0.0] * silence, *[0.9] * 5), **changes)
+    listener.advance(1000)
+    return listener, audio
+
+
+def test_a_pause_is_guessed_at_once():
+    listener, audio = spoken()
+    segment = listener.tentative()
+    assert segment.key == (0, 20 * WINDOW_SAMPLES)
+    listener.guessed_at = segment.key
+    assert listener.tentative() is None
+    assert not listener.is_outdated()
+    audio.head += 3 * WINDOW_SAMPLES  # somebody speaks on
+    listener.advance(1000)
+    assert listener.is_outdated()
+    audio.head += 7 * WINDOW_SAMPLES
+    listener.advance(1000)
+    assert listener.tentative().key == (0, 29 * WINDOW_SAMPLES)
+
+
+@pytest.mark.parametrize("changes", [{"live": False}, {"rules": SegmentRules(tentative_s=math.inf)}])
+def test_nothing_is_guessed_where_nobody_waits(changes):
+    listener, _ = spoken(**changes)
+    assert listener.tentative() is None
+
+
+def test_nothing_is_guessed_once_the_recording_has_ended():
+    listener, audio = spoken()
     listener.finish(audio.head)
-    (segment,) = listener.advance(50)
-    listener.abandon()
-    listener.decode(ScriptedEngine(["heard"]), segment, lambda: None)
-    assert listener.result().text == ""
+    assert listener.tentative() is None
+
+
+def test_an_end_that_lies_behind_is_here():
+    listener, _ = spoken()
+    position = listener.position
+    listener.finish(100)
+    listener.advance(10)
+    assert listener.ended
+    assert listener.result().duration_s == position / 16_000
+
+
+def test_a_right_guess_serves_the_segment_and_a_wrong_one_does_not():
+    listener, audio = spoken()
+    listener.guess = Guess(listener.tentative(), Hypothesis("guessed"), 7.0)
+    listener.finish(audio.head)
+    (segment,) = listener.advance(1000)
+    assert listener.take_guess(segment) == Hypothesis("guessed")
+    assert listener.decode_ms == 7.0
+    assert listener.take_guess(segment) is None
+
+    listener, audio = spoken()
+    listener.guess = Guess(listener.tentative(), Hypothesis("guessed"), 7.0)
+    audio.head += 5 * WINDOW_SAMPLES
+    listener.finish(audio.head)
+    (segment,) = listener.advance(1000)
+    assert listener.take_guess(segment) is None
+    assert listener.decode_ms == 0
+
+
+def test_a_streaming_engine_gets_everything_from_before_the_first_word_once():
+    audio = Growing(300 * WINDOW_SAMPLES)
+    listener = listening(audio, Detector(*[0.0] * 50, *[0.9] * 100, *[0.0] * 60, *[0.9] * 90), streaming=True)
+    assert listener.advance(50) == []
+    assert listener.begun is None
+    assert listener.advance(10) == []
+    assert listener.begun == 50 * WINDOW_SAMPLES - 4000
+    stream = ScriptedEngine(["one two three four five"], streaming=True).open_stream("auto")
+    flow = listener.flow = Flow(stream, audio, listener.begun)
+    flow.feed(listener.position)
+    assert flow.text == ""
+    assert listener.advance(170) == []  # a pause of 2 s parts nothing
+    flow.feed(listener.position)
+    assert flow.text == "one two three four five"
+    listener.finish(audio.head)
+    (segment,) = listener.advance(500)
+    assert (segment.start, segment.end) == (50 * WINDOW_SAMPLES - 4000, 300 * WINDOW_SAMPLES)
+    assert flow.finish(segment.end, lambda: None).text == "one two three four five"
+    assert flow.fed == segment.end
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 40), max_size=20), st.integers(0, WINDOW_SAMPLES - 1))
+def test_however_a_recording_grows_and_is_looked_at_the_segments_are_the_same(steps, rest):
+    probabilities = [0.9] * 120 + [0.0] * 30 + [0.9] * 20 + [0.0] * 8 + [0.9] * 10
+    samples = len(probabilities) * WINDOW_SAMPLES + rest
+    whole = listening(Growing(samples), Detector(*probabilities))
+    whole.finish(samples)
+    expected = whole.advance(1000)
+    audio, found = Growing(samples), []
+    audio.head = 0
+    listener = listening(audio, Detector(*probabilities))
+    for step in steps:
+        audio.head = min(samples, audio.head + step * WINDOW_SAMPLES // 3)
+        found += listener.advance(step)
+        listener.tentative()
+    audio.head = samples
+    listener.finish(samples)
+    while not listener.ended:
+        found += listener.advance(7)
+    assert found == expected
+    assert listener.result().duration_s == samples / 16_000
+
+
+def test_an_engine_hears_the_same_however_long_the_silence_was_when_it_was_asked():
+    audio = Growing(60 * WINDOW_SAMPLES)
+    speech = (20 * WINDOW_SAMPLES, 40 * WINDOW_SAMPLES)
+    heard = [utterance(audio, Segment(9_000, end * WINDOW_SAMPLES, False, *speech)) for end in (42, 44, 48)]
+    assert heard[0] == heard[1] == heard[2]
+    assert heard[0] == audio.pcm(9_000, 42 * WINDOW_SAMPLES) + bytes(3_200)
+    assert utterance(audio, Segment(9_000, 41 * WINDOW_SAMPLES, False, *speech)) < heard[0]
+
+
+def test_speech_that_is_cut_is_heard_as_it_is():
+    audio = Growing(60 * WINDOW_SAMPLES)
+    assert utterance(audio, Segment(0, 9_000, False, 0, 9_000)) == audio.pcm(0, 9_000)
+
+
+def test_half_an_hour_is_covered_to_the_sample():
+    samples = 1800 * 16_000 + 123
+    audio = Growing(0)
+    audio.head = samples
+    audio.pcm = lambda start, end: bytes(2 * (end - start))
+    listener, found = listening(audio, None), []
+    listener.finish(samples)
+    while not listener.ended:
+        found += listener.advance(1000)
+    assert [segment.start for segment in found] == [0, *(segment.end for segment in found[:-1])]
+    assert found[-1].end == samples
 
 
 def test_loudness_is_the_mean_magnitude():
     assert loudness(bytes(WINDOW_BYTES)) == 0
     assert loudness(array("h", [-32768] * WINDOW_SAMPLES).tobytes()) == 1
     assert loudness(array("h", [16384, -16384] * 256).tobytes()) == 0.5
-
-
-# --- messages -----------------------------------------------------------------------------------------
-
-numbers = st.integers(0, 2**40)
-seconds = st.floats(0, 1e6)
-messages = st.one_of(
-    st.builds(wire.Open, numbers, st.text(), st.booleans(), st.booleans()),
-    st.builds(wire.Finish, numbers, numbers),
-    st.builds(wire.Abandon, numbers),
-    st.builds(wire.Working),
-    st.builds(wire.Heard, numbers, numbers),
-    st.builds(wire.Failed, st.text(), st.text(), st.none() | st.text()),
-    st.builds(
-        wire.Result,
-        numbers,
-        st.text(),
-        seconds,
-        seconds,
-        st.none() | st.floats(-20, 0),
-        seconds,
-        numbers,
-        seconds,
-        numbers,
-    ),
-)
-
-
-@given(st.lists(messages, max_size=8), st.data())
-def test_messages_survive_any_cutting(sent, data):
-    stream = b"".join(wire.pack(message) for message in sent)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
-    unpacker, received = wire.Unpacker(), []
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        received += list(unpacker.feed(stream[start:end]))
-    assert received == sent
-
-
-# --- sound files --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
-def test_a_tone_keeps_pitch_level_and_length(rate):
-    tone = np.sin(2 * np.pi * 1000 * np.arange(rate) / rate).astype(np.float32)
-    resampler = Resampler(rate)
-    heard = np.concatenate([resampler.convert(part) for part in np.array_split(tone, 7)] + [resampler.flush()])
-    assert abs(len(heard) - 16_000) <= 1
-    expected = np.sin(2 * np.pi * 1000 * np.arange(len(heard)) / 16_000)
-    assert np.abs(heard - expected)[200:-200].max() < 0.01
-
-
-def test_a_tone_above_8_khz_is_removed_and_not_folded():
-    tone = np.sin(2 * np.pi * 10_000 * np.arange(48_000) / 48_000).astype(np.float32)
-    heard = Resampler(48_000).convert(tone)
-    assert 20 * math.log10(np.abs(heard[200:-200]).max()) < -50
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.lists(st.integers(0, 3000), max_size=12), st.sampled_from([8000, 44_100, 48_000]))
-def test_converting_in_pieces_is_converting_at_once(sizes, rate):
-    samples = np.random.default_rng(1).standard_normal(sum(sizes)).astype(np.float32)
-    parts, resampler, at = [], Resampler(rate), 0
-    for size in sizes:
-        parts.append(resampler.convert(samples[at : at + size]))
-        at += size
-    parts.append(resampler.flush())
-    once = Resampler(rate)
-    whole = np.concatenate([once.convert(samples), once.flush()])
-    assert np.allclose(np.concatenate(parts), whole, atol=1e-5)
-
-
-def test_a_file_is_converted_no_further_than_asked():
-    memory = io.BytesIO()
-    soundfile.write(memory, np.zeros(10 * 48_000), 48_000, format="WAV")
-    fd = os.memfd_create("file")
-    os.write(fd, memory.getvalue())
-    file = AudioFile(fd)
-    assert file.head == 0
-    assert file.read_ahead(16_000) is None
-    assert 16_000 <= file.head < 3 * 16_000
-    assert file.read_ahead(20 * 16_000) == file.head
-    assert abs(file.head - 160_000) <= 1
-    file.close()
-    file.close()
-
-
-def sparse_wav(channels, rate, frames):
-    """Return the descriptor of silence that takes no room: a header and a hole."""
-    frame, size = 2 * channels, 2 * channels * frames
-    fd = os.memfd_create("file")
-    layout = struct.pack("<HHIIHH", 1, channels, rate, rate * frame, frame, 16)
-    os.write(fd, struct.pack("<4sI4s4sI16s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, layout, b"data", size))
-    os.ftruncate(fd, 44 + size)
-    return fd
-
-
-@pytest.mark.parametrize(
-    ("channels", "rate"), [(1024, 768_000), (1, 384_001), (1, 999), (33, 48_000), (1024, 16_000)], ids=str
-)
-def test_a_file_of_odd_rate_or_channels_is_refused(channels, rate):
-    with pytest.raises(EngineError, match="cannot be transcribed") as refusal:
-        AudioFile(sparse_wav(channels, rate, frames=100))
-    assert "sox" in refusal.value.hint
-
-
-def test_the_largest_file_that_is_taken_is_read_in_small_blocks():
-    file = AudioFile(sparse_wav(32, 384_000, frames=400_000))
-    tracemalloc.start()
-    try:
-        assert file.read_ahead(16_000) is None
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-        file.close()
-    assert peak < 48 << 20

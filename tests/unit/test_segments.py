@@ -1,12 +1,21 @@
 """Where a recording is cut, as a function of probabilities alone; how the texts are joined."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2m.domain.segments import WINDOW_S, WINDOW_SAMPLES, Segmenter, SegmentRules, join_texts
+from v2m.domain.segments import (
+    HANG_WINDOWS,
+    WINDOW_S,
+    WINDOW_SAMPLES,
+    Segmenter,
+    SegmentRules,
+    join_texts,
+    stable_length,
+)
 from v2m.domain.transcript import Segment
 
 pytestmark = pytest.mark.unit
@@ -34,7 +43,8 @@ def closed_after(probabilities):
 
 
 def at(first, last, *, before=PADDING, after=PADDING, continues=False):
-    return Segment(max(0, first * WINDOW_SAMPLES - before), (last + 1) * WINDOW_SAMPLES + after, continues)
+    speech = first * WINDOW_SAMPLES, (last + 1) * WINDOW_SAMPLES
+    return Segment(max(0, speech[0] - before), speech[1] + after, continues, *speech)
 
 
 def test_silence_gives_nothing():
@@ -70,8 +80,8 @@ def test_at_15_s_it_is_cut_where_the_second_half_is_quietest():
     speech[300:307] = [0.4] * 7
     assert closed_after(speech) == MAXIMUM
     first, second = cut(speech + [0.9] * 50)
-    assert first == Segment(0, 303 * WINDOW_SAMPLES)
-    assert second == Segment(303 * WINDOW_SAMPLES, (MAXIMUM + 50) * WINDOW_SAMPLES, continues=True)
+    assert first == at(0, 302, after=0)
+    assert second == at(303, MAXIMUM + 49, before=0, after=0, continues=True)
 
 
 def test_a_cut_that_falls_into_a_short_pause_begins_a_new_sentence():
@@ -87,8 +97,9 @@ def test_a_cut_with_only_silence_after_it_opens_nothing():
 
 
 def test_padding_is_250_ms_and_stays_inside_the_recording():
-    assert cut([0.9] * 10) == [Segment(0, 10 * WINDOW_SAMPLES)]
-    assert cut([0.0] * 2 + [0.9] * 10, samples=12 * WINDOW_SAMPLES - 100) == [Segment(0, 12 * WINDOW_SAMPLES - 100)]
+    assert cut([0.9] * 10) == [at(0, 9, after=0)]
+    (clamped,) = cut([0.0] * 2 + [0.9] * 10, samples=12 * WINDOW_SAMPLES - 100)
+    assert (clamped.start, clamped.end) == (0, 12 * WINDOW_SAMPLES - 100)
     assert cut([0.0] * 50 + [0.9] * 10 + [0.0] * 15) == [at(50, 59)]
 
 
@@ -113,13 +124,69 @@ def test_whole_decodes_everything_and_cuts_where_the_signal_is_weakest():
     assert segments[-1].end == 1000 * WINDOW_SAMPLES
     assert all(one.end == two.start for one, two in itertools.pairwise(segments))
     assert any(abs(segment.end - 350 * WINDOW_SAMPLES) <= 3 * WINDOW_SAMPLES for segment in segments)
-    assert cut([0.0] * 100_000, rules=SegmentRules.whole(float("inf"))) == [Segment(0, 100_000 * WINDOW_SAMPLES)]
+    assert cut([0.0] * 100_000, rules=SegmentRules.whole(float("inf"))) == [at(0, 99_999, after=0)]
 
 
 probability = st.one_of(st.sampled_from([0.0, 0.1, 0.34, 0.35, 0.4, 0.49, 0.5, 0.9, 1.0]), st.floats(0, 1))
 runs = st.lists(st.tuples(probability, st.integers(1, 200)), max_size=20).map(
     lambda parts: [value for value, count in parts for _ in range(count)]
 )
+
+
+def fed(probabilities, rules=None):
+    segmenter = Segmenter(rules)
+    for value in probabilities:
+        segmenter.push(value)
+    return segmenter
+
+
+def test_after_128_ms_of_silence_the_open_stretch_is_offered_with_the_padding_there_is():
+    assert fed([0.9] * 20 + [0.0] * 3).tentative() is None
+    assert fed([0.0] * 20 + [0.9] * 20 + [0.0] * 4).tentative() == at(20, 39, after=4 * WINDOW_SAMPLES)
+    assert fed([0.0] * 20 + [0.9] * 20 + [0.0] * 15).tentative() == at(20, 39)
+    assert fed([0.0] * 20 + [0.9] * 6 + [0.0] * 10).tentative() is None  # no word
+    assert fed([0.0] * 200).tentative() is None
+    assert fed([0.9] * 20 + [0.0] * 10, SegmentRules(tentative_s=math.inf)).tentative() is None
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(7, 400), st.integers(4, 30))
+def test_what_was_offered_has_the_key_of_what_is_closed_unless_somebody_speaks_on(before, spoken, pause):
+    speech = [0.0] * before + [0.9] * spoken
+    offered = fed(speech + [0.0] * pause).tentative()
+    closed = cut(speech + [0.0] * 100)
+    if pause < PAUSE or spoken < MINIMUM:  # else it is closed already
+        assert offered.key == closed[-1].key
+        assert offered.end <= closed[-1].end
+        resumed = cut(speech + [0.0] * pause + [0.9] * 20)
+        assert all(segment.key != offered.key for segment in resumed)
+    else:
+        assert offered is None
+
+
+def test_a_word_is_spoken_until_two_windows_in_a_row_are_quiet():
+    assert not Segmenter().speaking
+    assert not fed([0.45] * 10).speaking
+    assert fed([0.9]).speaking
+    assert fed([0.9] + [0.0] * (HANG_WINDOWS - 1)).speaking
+    assert not fed([0.9] + [0.0] * HANG_WINDOWS).speaking
+    assert fed([0.9] + [0.0] * HANG_WINDOWS + [0.4]).speaking
+
+
+def test_a_stretch_has_begun_once_it_holds_a_word():
+    assert fed([0.0] * 20 + [0.9] * 6).begun is None
+    assert fed([0.0] * 20 + [0.9] * 7).begun == 20 * WINDOW_SAMPLES - PADDING
+    assert fed([0.0] * 20 + [0.9] * 7 + [0.0] * LONG_PAUSE).begun is None
+
+
+@settings(deadline=None)
+@given(runs)
+def test_looking_changes_nothing(probabilities):
+    segmenter, segments = Segmenter(), []
+    for value in probabilities:
+        segments += segmenter.push(value)
+        segmenter.tentative(), segmenter.begun, segmenter.speaking
+    assert segments + segmenter.close(len(probabilities) * WINDOW_SAMPLES) == cut(probabilities)
 
 
 @settings(deadline=None)
@@ -182,3 +249,32 @@ def test_texts_are_joined_as_one_would_write_them(parts, text):
 def test_joining_never_fails(parts):
     joined = join_texts(parts)
     assert joined == joined.strip()
+
+
+# What engines write: words, and the marks that joining looks at.
+spoken = st.one_of(
+    st.text(), st.lists(st.sampled_from(["The", "the", "I", "end", ".", "...", "?", " ", ", "])).map("".join)
+)
+
+
+@given(st.lists(st.tuples(spoken, st.booleans()), max_size=8))
+def test_the_stable_start_of_a_join_never_changes(parts):
+    whole = join_texts(parts)
+    for count in range(len(parts) + 1):
+        joined = join_texts(parts[:count])
+        assert whole.startswith(joined[: stable_length(joined)])
+
+
+def test_only_a_full_stop_may_go():
+    assert stable_length("It ended.") == len("It ended")
+    assert stable_length("It ended...") == len("It ended...")
+    assert stable_length("Did it?") == len("Did it?")
+    assert stable_length("") == 0
+
+
+@given(st.lists(st.tuples(spoken, st.booleans()), max_size=8))
+def test_joining_one_by_one_is_joining_at_once(parts):
+    joined = ""
+    for part in parts:
+        joined = join_texts([(joined, False), part])
+    assert joined == join_texts(parts)

@@ -5,15 +5,33 @@ import inspect
 from pathlib import Path
 
 import pytest
+from faster_whisper.vad import VadOptions
 
 import v2m
 from v2m.config import describe
 from v2m.infrastructure.desktop.notifications import DesktopNotifier
+from v2m.infrastructure.engines.faster_whisper import FasterWhisperEngine
+from v2m.infrastructure.engines.onnx_asr import OnnxAsrEngine
+from v2m.infrastructure.engines.sherpa_onnx import SherpaOnnxEngine
 
 pytestmark = pytest.mark.unit
 
+FILES = ("core/di/container.py", "core/di/adapters.py", "core/di/speech.py")
 ROOT = Path(v2m.__file__).parent
-WHOLE_TABLES = {"notifications": set(inspect.signature(DesktopNotifier.__init__).parameters)}
+
+
+def parameters(adapter) -> set[str]:
+    return set(inspect.signature(adapter.__init__).parameters)
+
+
+# Tables that go as keywords to one adapter, which takes no others; what is excluded is read by its name.
+WHOLE_TABLES = {
+    "notifications": parameters(DesktopNotifier),
+    "transcription.whisper": parameters(FasterWhisperEngine) | {"keep_warm"},
+    "transcription.whisper.vad_parameters": set(VadOptions.__dataclass_fields__),
+    "transcription.sherpa": parameters(SherpaOnnxEngine),
+    "transcription.onnx_asr": parameters(OnnxAsrEngine),
+}
 
 
 def read_in(*files: str) -> set[str]:
@@ -30,7 +48,7 @@ def read_in(*files: str) -> set[str]:
 
 @pytest.mark.parametrize("key", [key.key for key in describe()])
 def test_every_setting_is_read(key):
-    names = read_in("core/di/container.py", "core/di/adapters.py")
+    names = read_in(*FILES)
     table, _, name = key.rpartition(".")
     if table in WHOLE_TABLES:
         assert name in WHOLE_TABLES[table]
@@ -41,4 +59,4 @@ def test_every_setting_is_read(key):
 
 
 def test_a_setting_that_nobody_reads_would_be_noticed():
-    assert "no_such_setting" not in read_in("core/di/container.py", "core/di/adapters.py")
+    assert "no_such_setting" not in read_in(*FILES)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from v2m.core.ipc_protocol import CommandName
+from v2m.domain.dictation import Wishes
 from v2m.domain.errors import ProtocolError, UnknownCommandError
 
 DISPLAY_VARIABLES = (
@@ -58,18 +59,27 @@ class Ping(Command):
     answer = '`message` "PONG", `version`, `protocol`'
 
 
-class StartRecording(FromDesktop):
+class Starts(FromDesktop):
+    """A command that may start a recording."""
+
+    language: str | None = Field(default=None, description="Language spoken, e.g. en; default: the profile's")
+    profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9; default: the settings")
+    until_silence: float | None = Field(
+        default=None, gt=0, le=60, description="End by itself after so many seconds without speech"
+    )
+
+    def wishes(self) -> Wishes:
+        """Return what is asked of the recording."""
+        return Wishes(self.language, self.profile, until_silence_s=self.until_silence)
+
+
+class StartRecording(Starts):
     """Open the microphone and record until STOP_RECORDING."""
 
     name = CommandName.START_RECORDING
     while_paused = False
     answer = "`dictation`"
-    errors = ("state_conflict", "capture_failed", "busy")
-
-    language: str | None = Field(default=None, description="Language spoken, e.g. en; default: the setting")
-    profile: int | None = Field(
-        default=None, ge=1, le=9, description="Profile slot 1…9; profiles come later, every slot is the default one"
-    )
+    errors = ("state_conflict", "capture_failed", "busy", "bad_request")
 
 
 class StopRecording(FromDesktop):
@@ -97,17 +107,13 @@ class AbortRecording(Command):
     dictation: int | None = Field(default=None, ge=1, le=MAX_ID, description="Which dictation; default: see above")
 
 
-class ToggleRecording(FromDesktop):
+class ToggleRecording(Starts):
     """Start a recording, or stop the open one."""
 
     name = CommandName.TOGGLE_RECORDING
     answer = "as START_RECORDING or STOP_RECORDING"
     errors = ("state_conflict", "capture_failed", "busy", "engine_failed", "no_speech", "timeout")
 
-    language: str | None = Field(default=None, description="Language spoken, when this starts")
-    profile: int | None = Field(
-        default=None, ge=1, le=9, description="Profile slot 1…9, when this starts; profiles come later"
-    )
     wait: bool = Field(default=True, description="Answer when the text has been delivered, when this stops")
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
     timeout_s: float | None = Field(default=None, gt=0, description="How long to wait; the work goes on after it")
@@ -118,7 +124,8 @@ class GetStatus(Command):
 
     name = CommandName.GET_STATUS
     answer = (
-        "`since`, `queue`, `recording`, `engine` {`name`, `state`, `loads`, `languages`, `network`, `detail`},"
+        "`since`, `queue`, `recording`, `engine` {`name`, `state`, `loads`, `languages`, `network`, `gpu`, `detail`,"
+        " `notice`},"
         " `microphone`, `outputs`, `session`, `degraded`, `keys`, `pid`, `version`"
     )
 
@@ -145,16 +152,19 @@ class TypeText(FromDesktop):
 
 
 class TranscribeFile(Command):
-    """Transcribe a WAV or FLAC file; closing the connection abandons it."""
+    """Transcribe a sound or video file; closing the connection abandons it."""
 
     name = CommandName.TRANSCRIBE_FILE
     while_paused = False
-    answer = "`transcription`, `duration_s`"
+    answer = (
+        "`transcription`, `duration_s`, `passages` [{`start_s`, `end_s`, `text`}] (null where they would be too much"
+        " for one answer: they are in the `segment` events), `damage` (what could not be read; mostly empty)"
+    )
     errors = ("bad_request", "engine_failed", "no_speech")
 
     file_path: str = Field(min_length=1, max_length=4096, description="Absolute path of the file")
     language: str | None = Field(default=None, description="Language spoken")
-    format: Literal["txt"] = Field(default="txt", description="Form of the transcription")
+    job: str = Field(default="", max_length=100, description="Its name in `progress` and `segment` events")
 
 
 class ListHistory(Command):

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Never, TypeVar
 
 from v2m.application.announce import Announcer
@@ -17,7 +18,7 @@ from v2m.application.pipeline import Job, Pipeline
 from v2m.application.recorder import Open, Recorder
 from v2m.application.turns import Answer, Turns, Work, settle
 from v2m.core.events import EventBus
-from v2m.domain.dictation import DaemonState, Deliver, Phase
+from v2m.domain.dictation import DaemonState, Deliver, Phase, Wishes
 from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
 from v2m.domain.events import Discarded, Failed, StateChanged
 from v2m.domain.ports import Transcriber
@@ -95,16 +96,17 @@ class Dictations:
 
     # --- what can be asked ---
 
-    async def start(self, hint: Mapping[str, str], *, language: str | None = None, toggled: bool = False) -> int:
+    async def start(self, hint: Mapping[str, str], wishes: Wishes) -> int:
         """Open the microphone; return the dictation's id.
 
         Raises:
             StateError: already recording, or paused.
             BusyError: too many dictations are on their way.
             CaptureError: the microphone cannot be opened.
+            LanguageError: the engine cannot do the language.
         """
         asked_ns = time.monotonic_ns()
-        return await self._turns.take(lambda: self.begin(hint, asked_ns, language=language, toggled=toggled))
+        return await self._turns.take(lambda: self.begin(hint, asked_ns, wishes))
 
     async def stop(self, hint: Mapping[str, str], deliver: Deliver) -> Ticket | None:
         """Close the microphone; return the ticket of the dictation, None when it was only a tap.
@@ -115,15 +117,13 @@ class Dictations:
         """
         return await self._turns.take(lambda: self.end(hint, deliver))
 
-    async def toggle(
-        self, hint: Mapping[str, str], deliver: Deliver, *, language: str | None = None
-    ) -> int | Ticket | None:
+    async def toggle(self, hint: Mapping[str, str], deliver: Deliver, wishes: Wishes) -> int | Ticket | None:
         """Start, and return the dictation's id; or stop, as `stop` does. Raises what either raises."""
         asked_ns = time.monotonic_ns()
 
         async def turn() -> int | Ticket | None:
             if self._open is None:
-                return await self.begin(hint, asked_ns, language=language, toggled=True)
+                return await self.begin(hint, asked_ns, replace(wishes, toggled=True))
             return await self.end(hint, deliver)
 
         return await self._turns.take(turn)
@@ -173,7 +173,7 @@ class Dictations:
         if not self._closed:
             self._closed = True
             try:
-                await self._turns.take(self._end_recording)
+                await self._turns.take(self._rest)
             finally:
                 self._outbox.close(finish=finish)
                 self._turns.close()
@@ -195,14 +195,14 @@ class Dictations:
         if self._outbox.full:
             raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
 
-    async def begin(self, hint: Mapping[str, str], asked_ns: int, *, language: str | None = None, toggled: bool) -> int:
+    async def begin(self, hint: Mapping[str, str], asked_ns: int, wishes: Wishes) -> int:
         """Open the microphone; in turn only."""
         self._refuse_more()
         if self._paused:
             raise StateError("v2m is paused.", hint="v2m resume")
         if self._open is not None:
             raise StateError("A recording is already running.", hint="v2m stop")
-        opened = await self._recorder.open(language=language, hint=hint, toggled=toggled, asked_ns=asked_ns)
+        opened = await self._recorder.open(wishes, hint=hint, asked_ns=asked_ns)
         self._open = opened
         self._watch = self._group.create_task(self._watched(opened))
         self.changed()
@@ -216,9 +216,10 @@ class Dictations:
         with self._ending() as opened:
             held_ms = opened.seconds_open * 1000
             stages = opened.stages()
-            report = await self._recorder.close(opened)
+            spoken = lost is None and held_ms >= self._min_recording_ms  # nothing more comes, or it is only a tap
+            report = await self._recorder.close(opened, tail=spoken)
             stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
-            if lost is None and max(held_ms, report.seconds * 1000) < self._min_recording_ms:
+            if lost is None and max(held_ms, report.seconds_since_start * 1000) < self._min_recording_ms:
                 await self._discard(opened, Phase.DISCARDED, "tap")
                 return None
             if report.samples == 0:
@@ -281,15 +282,20 @@ class Dictations:
 
     async def _pause(self, *, on: bool) -> None:
         if on:
-            await self._end_recording()
+            await self._rest()
+        else:
+            await self._recorder.warm()
         self._paused = on
         self.changed()
 
-    async def _end_recording(self) -> None:
-        """End the open recording as its key would; that it held nothing has been told by an event."""
-        if self._open is not None:
-            with suppress(CaptureError):
-                await self.end({}, Deliver.TYPE)
+    async def _rest(self) -> None:
+        """End the open recording as its key would, and let the microphone go; silence has been told by an event."""
+        try:
+            if self._open is not None:
+                with suppress(CaptureError):
+                    await self.end({}, Deliver.TYPE)
+        finally:
+            await self._recorder.rest()
 
     # --- beside it ---
 
@@ -300,7 +306,7 @@ class Dictations:
             hold = await self._recorder.watch(opened)
         except CaptureError as error:
             lost = error
-        if opened.spool.head:
+        if opened.spool.head and (hold or lost):
             self._announcer.say("Recording ended", hold or str(lost), urgent=True, sound="failed")
 
         async def close() -> None:

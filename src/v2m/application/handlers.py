@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from v2m import __version__
 from v2m.application import commands as c
 from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
+from v2m.application.files import Files
 from v2m.application.outbox import Ticket
 from v2m.application.pipeline import Job, Outcome, Pipeline
 from v2m.application.status import Status, outputs
@@ -22,7 +22,6 @@ from v2m.domain.audio import CaptureReport
 from v2m.domain.dictation import FINAL, Certainty, Deliver, Delivery, HistoryEntry
 from v2m.domain.errors import (
     DeadlineError,
-    NoSpeechError,
     OutputError,
     OutputReason,
     ProtocolError,
@@ -47,6 +46,7 @@ class Handlers:
         dictations: Dictations,
         pipeline: Pipeline,
         deliverer: Deliverer,
+        files: Files,
         history: History,
         spools: SpoolStore,
         transcriber: Transcriber,
@@ -58,6 +58,7 @@ class Handlers:
         self._dictations = dictations
         self._pipeline = pipeline
         self._deliverer = deliverer
+        self._files = files
         self._history = history
         self._spools = spools
         self._transcriber = transcriber
@@ -96,7 +97,7 @@ class Handlers:
     async def start(self, command: c.StartRecording) -> Answer:
         """Open the microphone."""
         hint = command.display_variables()
-        return {"dictation": await self._dictations.start(hint, language=command.language)}
+        return {"dictation": await self._dictations.start(hint, command.wishes())}
 
     async def stop(self, command: c.StopRecording) -> Answer:
         """Close the microphone; wait for the text if asked to."""
@@ -117,9 +118,7 @@ class Handlers:
 
     async def toggle(self, command: c.ToggleRecording) -> Answer:
         """Start or stop."""
-        turned = await self._dictations.toggle(
-            command.display_variables(), Deliver(command.deliver), language=command.language
-        )
+        turned = await self._dictations.toggle(command.display_variables(), Deliver(command.deliver), command.wishes())
         if isinstance(turned, int):
             return {"dictation": turned}
         return await self._stopped(turned, wait=command.wait, timeout_s=command.timeout_s)
@@ -139,20 +138,8 @@ class Handlers:
         return {"dictation": None, **_delivered(delivery)}
 
     async def transcribe_file(self, command: c.TranscribeFile) -> Answer:
-        """Transcribe a WAV or FLAC file."""
-        try:
-            fd = _open_audio(command.file_path)
-        except OSError as error:
-            raise ProtocolError(f"{command.file_path}: {error.strerror}.", hint="Give an absolute path.") from error
-        options = TranscribeOptions(language=command.language or "auto", file=True)
-        utterance = self._transcriber.open(0, fd, options)
-        try:
-            heard = await utterance.finish(0)
-        finally:
-            await utterance.abandon()
-        if not heard.text:
-            raise NoSpeechError("No speech was found in the file.")
-        return {"transcription": heard.text, "duration_s": round(heard.duration_s, 3)}
+        """Transcribe a sound or video file."""
+        return await self._files.transcribe(Path(command.file_path), language=command.language, job=command.job)
 
     async def list_history(self, command: c.ListHistory) -> Answer:
         """List dictations."""
@@ -176,11 +163,11 @@ class Handlers:
             raise ProtocolError(f"The audio of dictation {entry.dictation} is gone.", hint="v2m history")
         path = Path(entry.spool)
         try:
-            samples, fd = self._spools.samples(path), self._spools.open_reader(path)
+            samples, fds = self._spools.samples(path), self._spools.open_reader(path)
         except StorageError as error:
             raise ProtocolError(str(error), hint="v2m history") from error
-        options = TranscribeOptions(command.language or entry.language or "auto", vad=command.vad)
-        utterance = self._transcriber.open(entry.dictation, fd, options)
+        options = TranscribeOptions(command.language or entry.language or "auto", vad=command.vad, live=False)
+        utterance = self._transcriber.open(entry.dictation, fds, options)
         job = Job(
             entry.dictation,
             utterance,
@@ -256,16 +243,6 @@ class Handlers:
             what = "no dictation with text" if dictation is None else f"no dictation {dictation}"
             raise ProtocolError(f"There is {what} in the history.", hint="v2m history")
         return entry
-
-
-def _open_audio(file_path: str) -> int:
-    """Open a file for the worker; a FIFO or a device never blocks the daemon."""
-    path = Path(file_path)
-    if not path.is_absolute():
-        raise ProtocolError("The path of the file is not absolute.", hint="Give an absolute path.")
-    if not path.is_file():
-        raise ProtocolError(f"There is no file {file_path}.", hint="Give the path of a WAV or FLAC file.")
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 async def _outcome(ticket: Ticket, timeout_s: float | None) -> Answer:

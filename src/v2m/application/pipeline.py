@@ -19,7 +19,7 @@ from v2m.core.events import EventBus
 from v2m.domain.audio import CaptureReport, decibels
 from v2m.domain.dictation import Certainty, DaemonState, Deliver, Delivery, Phase
 from v2m.domain.errors import EngineError, NoSpeechError, V2mError
-from v2m.domain.events import Delivered, Failed, Held, Suppressed, Transcribed
+from v2m.domain.events import Delivered, Failed, Held, Partial, Suppressed, Transcribed
 from v2m.domain.ports import Utterance
 from v2m.domain.transcript import Transcript
 
@@ -82,6 +82,7 @@ class Pipeline:
         text = self._deliverer.as_typed(transcript.text)
         if not text:
             return await self._suppressed(job, transcript)
+        self._events.publish(Partial(job.dictation, transcript.text, len(transcript.text), final=True))
         self._events.publish(Transcribed(job.dictation, text))
         async with self._rows:
             delivery = await self._deliver(job, transcript, text, changed)
@@ -183,18 +184,25 @@ class Pipeline:
         return Outcome(job.dictation, error=error, stages=job.stages)
 
     async def _suppressed(self, job: Job, transcript: Transcript) -> Outcome:
-        level = decibels(job.report.peak)
-        reason = (
-            f"peak −{-level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
-            if level <= MUTED_DB
-            else "no speech was found"
-        )
-        await self._rest(job, Phase.SUPPRESSED, reason=reason, engine=transcript.engine)
+        reason = self._silence(job, transcript)
+        heard = transcript.suppressed or transcript.text
+        await self._rest(job, Phase.SUPPRESSED, reason=reason, engine=transcript.engine, raw=heard)
         self._events.publish(Suppressed(job.dictation, reason))
         self._announcer.say("Nothing heard", reason, sound="failed")
         hint = f"v2m retry {job.dictation} --no-vad" if job.spool else None
         error = NoSpeechError(f"Nothing was heard: {reason}.", hint=hint)
         return Outcome(job.dictation, error=error, stages=job.stages)
+
+    @staticmethod
+    def _silence(job: Job, transcript: Transcript) -> str:
+        """Say why there is no text."""
+        level = decibels(job.report.peak)
+        peak = "" if job.resumed else f" (peak −{-level:.0f} dB)"  # kept audio does not say
+        if level <= MUTED_DB and peak:
+            return f"peak −{-level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
+        if transcript.suppressed:
+            return f"only what engines write for noise was heard{peak}"
+        return f"no speech was found{peak}"
 
     @staticmethod
     def _mark(job: Job, stage: str) -> None:

@@ -129,6 +129,14 @@ class Recorder:
         if self._events.has_listeners():
             self._events.publish(Partial(dictation, heard.text, heard.stable, final=False))
 
+    async def warm(self) -> None:
+        """Keep the microphone ready, as the settings want it."""
+        await self._microphone.warm()
+
+    async def rest(self) -> None:
+        """Have nothing of the microphone kept between recordings, until `warm`."""
+        await self._microphone.release()
+
     async def close(self, opened: Open, *, tail: bool = True) -> CaptureReport:
         """Release the device, then close the spool; the audio stays.
 
@@ -142,7 +150,8 @@ class Recorder:
         try:
             report = await opened.recording.close()
         except CaptureError as error:  # what is in the spool was heard all the same
-            report = CaptureReport(opened.spool.head, peak=opened.spool.peak, lost=str(error))
+            spool = opened.spool
+            report = CaptureReport(spool.head, spool.preroll, peak=spool.peak, lost=str(error))
         if report.gap:
             opened.spool.set_flags(SpoolFlag.GAP)
         opened.spool.close()
@@ -216,8 +225,9 @@ class Recorder:
             if not warned and recorded_s >= limits.max_recording_s - WARN_BEFORE_S > 0:
                 warned = True
                 self._announcer.say("Recording", f"It ends by itself in {WARN_BEFORE_S} s.")
-            silent_s = recorded_s - opened.utterance.speech_until / SAMPLE_RATE_HZ
-            if hands_free_s is not None and opened.utterance.speech_until and silent_s >= hands_free_s:
+            spoken_s = (opened.utterance.speech_until - opened.spool.preroll) / SAMPLE_RATE_HZ  # since START
+            silent_s = recorded_s - opened.spool.preroll / SAMPLE_RATE_HZ - max(0, spoken_s)
+            if hands_free_s is not None and spoken_s > 0 and silent_s >= hands_free_s:
                 return ""
             if silent_s >= silence_s:
                 return f"Nobody has spoken for {silence_s:.0f} s."

@@ -8,6 +8,7 @@ from typing import Any
 from v2m import __version__
 from v2m.application.deliver import Deliverer, Survey
 from v2m.application.dictate import Dictations
+from v2m.application.tongue import Tongue
 from v2m.domain.ports import Transcriber
 
 
@@ -18,8 +19,12 @@ class Degradations:
         self.active: dict[str, str] = {}
 
     def note(self, what: str, detail: str) -> None:
-        """Remember a degradation until the daemon ends."""
+        """Remember a degradation, until the daemon ends or it is cleared."""
         self.active[what] = detail
+
+    def clear(self, what: str) -> bool:
+        """Forget a degradation that is over; tell whether there was one."""
+        return self.active.pop(what, None) is not None
 
 
 class Status:
@@ -31,6 +36,7 @@ class Status:
         dictations: Dictations,
         deliverer: Deliverer,
         transcriber: Transcriber,
+        tongue: Tongue,
         degradations: Degradations,
         microphone: Mapping[str, str],
         keys: Mapping[str, str],
@@ -38,6 +44,7 @@ class Status:
         self._dictations = dictations
         self._deliverer = deliverer
         self._transcriber = transcriber
+        self._tongue = tongue
         self._degradations = degradations
         self._microphone = microphone
         self._keys = keys
@@ -75,7 +82,9 @@ class Status:
             "loads": self._transcriber.loads,
             "languages": list(can.languages) if can else [],
             "network": bool(can and can.network),
+            "gpu": bool(can and can.gpu),
             "detail": self._transcriber.detail,
+            "notice": " ".join(filter(None, (can.notice if can else "", self._tongue.mismatch()))),
         }
 
 

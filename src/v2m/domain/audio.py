@@ -34,6 +34,7 @@ OFFSET_LAST_NS: Final = 96  # i64, CLOCK_MONOTONIC of the latest arrival
 OFFSET_PEAK: Final = 104  # u32, greatest |sample| so far
 OFFSET_LEVEL: Final = 108  # u32, greatest |sample| since the reader last set it to 0
 OFFSET_CONTINUED_AT: Final = 112  # u64 sample from which the audio is in memory, not in this file; 0: all is here
+OFFSET_PREROLL: Final = 120  # u64 samples at the beginning that were heard before START
 
 
 class SpoolFlag(IntFlag):
@@ -49,6 +50,7 @@ class CaptureReport:
     """What a finished recording holds."""
 
     samples: int
+    preroll: int = 0  # of them, heard before START
     overrun: int = 0  # samples lost because no page was ready for them
     gap: bool = False  # audio is missing inside the recording
     peak: int = 0  # 0…32768
@@ -60,6 +62,11 @@ class CaptureReport:
     def seconds(self) -> float:
         """Length of the recording."""
         return self.samples / SAMPLE_RATE_HZ
+
+    @property
+    def seconds_since_start(self) -> float:
+        """Length of what was heard from START on."""
+        return (self.samples - self.preroll) / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,16 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 FINAL = frozenset({_P.DELIVERED, _P.UNCERTAIN, _P.HELD, _P.FAILED, _P.ABORTED, _P.DISCARDED, _P.SUPPRESSED})
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What whoever starts a recording asks for; None leaves it to the settings."""
+
+    language: str | None = None
+    profile: int | None = None  # slot 1…9
+    toggled: bool = False  # nobody holds a key
+    until_silence_s: float | None = None  # ends by itself after so long without speech, once there was some
+
+
 class DaemonState(StrEnum):
     """What the daemon is doing, as every reply says."""
 

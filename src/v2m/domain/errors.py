@@ -104,6 +104,43 @@ class ModelMissingError(EngineError):
     code = "model_missing"
 
 
+class LanguageError(ProtocolError):
+    """The engine cannot do the language that is asked for; the message names those that can."""
+
+
+class EngineReason(StrEnum):
+    """Why a speech service gave no text."""
+
+    NETWORK = "network"  # not reached, or broke off
+    TIMEOUT = "timeout"
+    AUTH = "auth"
+    QUOTA = "quota"
+    REFUSED = "refused"  # it does not want this request: too large, wrong model
+    SERVER = "server"  # its own fault
+    GARBLED = "garbled"  # not the answer of a speech service
+
+
+class EngineUnavailableError(EngineError):
+    """A speech service gave no text; the audio is kept and `v2m retry` asks again."""
+
+    def __init__(
+        self, message: str, *, reason: EngineReason, retry_after_s: float | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class DownloadError(V2mError):
+    """A model cannot be fetched; what came is kept and continued by the next try."""
+
+    code = "download_failed"
+
+
+class UnreadableAudioError(EngineError):
+    """The speech process cannot read this file, or not to its end; another decoder may."""
+
+
 class WorkerDiedError(EngineError):
     """The worker process ended while it decoded."""
 

@@ -31,10 +31,11 @@ class Level(Event):
 
 @dataclass(frozen=True, slots=True)
 class Partial(Event):
-    """Text heard so far."""
+    """Text heard so far, while somebody listens: the first `stable` characters stay; `final` is said once, with all."""
 
     dictation: int
     text: str
+    stable: int
     final: bool
 
 
@@ -91,15 +92,25 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Progress(Event):
-    """How far a long job is, 0…1."""
+    """How far a long job is, 0…1, at most 4 a second and only while somebody listens."""
 
     job: str
     done: float
 
 
 @dataclass(frozen=True, slots=True)
+class Segment(Event):
+    """A passage of a file has been transcribed; `start_s` and `end_s` are its place in the file."""
+
+    job: str
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Degraded(Event):
-    """A promise is weaker for now: `storage`, `history`, `capture`, `config`."""
+    """A promise is weaker for now: `storage`, `history`, `capture`, `config`; an empty `detail`: it holds again."""
 
     what: str
     detail: str

@@ -6,13 +6,14 @@ root returns them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from v2m.domain.audio import CaptureReport, Device, SpoolFlag
 from v2m.domain.dictation import Delivery, HistoryEntry, Phase
-from v2m.domain.transcript import Hypothesis, Transcript
+from v2m.domain.transcript import Hypothesis, PartialTranscript, Transcript
 
 # --- audio ------------------------------------------------------------------------------------------
 
@@ -29,6 +30,10 @@ class Spool(Protocol):
     @property
     def head(self) -> int:
         """Samples stored so far."""
+
+    @property
+    def preroll(self) -> int:
+        """Samples at the beginning that were heard before START."""
 
     @property
     def overrun(self) -> int:
@@ -60,8 +65,12 @@ class Spool(Protocol):
     def append(self, pcm: bytes | bytearray | memoryview) -> int:
         """Store S16LE mono 16 kHz; return how many samples found room. For adapters written in Python."""
 
-    def reader_fd(self) -> int:
-        """Open a new read-only descriptor for the worker; the caller closes it."""
+    def reader_fds(self) -> tuple[int, ...]:
+        """Open new read-only descriptors for the worker, which the caller closes.
+
+        The file's or the memory's; with a file a second one, of the memory in which the recording goes on
+        when the disk is full.
+        """
 
     def set_flags(self, flags: SpoolFlag) -> None:
         """Add flags to the header."""
@@ -82,14 +91,16 @@ class SpoolStore(Protocol):
 
     `take` runs on the loop and does no file work when the spare is ready (else ≤ 1 ms). Allocation
     ahead, page population and the sync each second happen in a thread that sleeps while nothing records.
-    A full or read-only disk: the spool is a memfd, and `on_degraded` is called with one sentence.
+    A full or read-only disk: the spool is a memfd, and `on_degraded` is called with one sentence. A disk
+    that fills up meanwhile: the recording goes on in a memfd, whose content is copied to the file as soon
+    as there is room, and is read from there until then.
     """
 
     def take(self, dictation: int, *, private: bool = False) -> Spool:
         """Return a spool for a recording that starts now."""
 
-    def open_reader(self, path: Path) -> int:
-        """Open kept audio for the worker; return a read-only descriptor that the caller closes.
+    def open_reader(self, path: Path) -> tuple[int, ...]:
+        """Open kept audio for the worker; return read-only descriptors, as `Spool.reader_fds` does.
 
         Raises:
             StorageError: it is gone or is not a spool.
@@ -165,8 +176,51 @@ class Microphone(Protocol):
     async def devices(self) -> Sequence[Device]:
         """List the microphones. Raises CaptureError when the sound server is not there."""
 
+    async def release(self) -> None:
+        """Let go of what is kept armed, sound in memory included, until the next `warm` or `open`.
+
+        Called while no recording is open. Never raises; twice is fine.
+        """
+
     async def aclose(self) -> None:
         """Release everything; twice is fine."""
+
+
+class MediaSource(Protocol):
+    """A sound or video file that is being turned into 16 kHz mono S16LE. Made by `MediaOpener.convert`."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the file says that it is; None before it has, or when it does not."""
+
+    def open_reader(self) -> int:
+        """Return a new descriptor of the spool that the samples are written to; the caller closes it."""
+
+    async def ended(self) -> str:
+        """Wait until no more samples come; return in one sentence what was damaged, else nothing.
+
+        Raises:
+            EngineError: it is no sound or video file, has no sound, is too long, or its decoder got stuck.
+        """
+
+
+class MediaOpener(Protocol):
+    """Opens the files that are to be transcribed. Called from the loop, never blocks it."""
+
+    async def open(self, path: Path) -> int:
+        """Return a descriptor of the file itself; the caller closes it. A FIFO or a device is not touched.
+
+        Raises:
+            ProtocolError: there is no such file, it is empty, or may not be read.
+        """
+
+    def convert(self, path: Path) -> AbstractAsyncContextManager[MediaSource]:
+        """Have a decoder read the file while the context is open; leaving, or cancelling, ends it at once.
+
+        Raises:
+            ProtocolError: as `open`.
+            EngineError: there is no decoder.
+        """
 
 
 # --- speech -----------------------------------------------------------------------------------------
@@ -183,10 +237,15 @@ class EngineCapabilities:
     prompt: bool = False
     network: bool = False
     gpu: bool = False
+    notice: str = ""  # one sentence about a weaker choice (no CUDA: CPU …); may change with a decode
 
 
 class SpeechStream(Protocol):
-    """One utterance inside the worker; the engine itself stays stateless."""
+    """One utterance inside the worker; the engine itself stays stateless.
+
+    The stream of a `streaming` engine decodes in `feed`, which then blocks, and may have a property `text`:
+    what it has heard so far.
+    """
 
     def feed(self, pcm: bytes | memoryview) -> None:
         """Take S16LE mono 16 kHz."""
@@ -204,7 +263,9 @@ class SpeechStream(Protocol):
 class SpeechEngine(Protocol):
     """A recogniser inside the worker process; called by its model thread, blocks as long as it decodes."""
 
-    capabilities: EngineCapabilities
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """What it can do; asked for again after each decode."""
 
     def load(self) -> None:
         """Bring the model into memory and decode once. Raises ModelMissingError, EngineError."""
@@ -230,6 +291,7 @@ class TranscribeOptions:
     language: str = "auto"
     vad: bool = True  # False: decode the whole recording, whatever the VAD thinks
     file: bool = False  # True: the descriptor is a WAV or FLAC file of any rate, not a spool
+    live: bool = True  # False, and every file: it makes way for whoever speaks
 
 
 class Utterance(Protocol):
@@ -238,6 +300,13 @@ class Utterance(Protocol):
     @property
     def speech_until(self) -> int:
         """Sample up to which the VAD has heard speech so far; 0 before the first. Follows the recording."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a word was being spoken when the VAD last looked, at most 50 ms ago."""
+
+    async def quiet(self) -> None:
+        """Return at the VAD's first verdict that no word is being spoken. Cancelling is harmless."""
 
     async def finish(self, samples: int) -> Transcript:
         """Decode up to `samples` and return the text; empty text means no speech.
@@ -275,8 +344,18 @@ class Transcriber(Protocol):
     def detail(self) -> str:
         """Why it failed, in one sentence; else empty."""
 
-    def open(self, dictation: int, audio_fd: int, options: TranscribeOptions) -> Utterance:
-        """Announce a recording; the descriptor is taken over and closed. Accepted while warming."""
+    def open(
+        self,
+        dictation: int,
+        audio_fds: Sequence[int],
+        options: TranscribeOptions,
+        on_partial: Callable[[PartialTranscript], None] | None = None,
+    ) -> Utterance:
+        """Announce a recording, by what `Spool.reader_fds` returned or by a file's descriptor.
+
+        Takes the descriptors over and closes them. Accepted while warming. `on_partial` is called on the
+        loop with what has been heard so far, each time there is more.
+        """
 
     async def run(self) -> None:
         """Look after the process until `aclose`; the daemon awaits it beside everything else."""

@@ -7,8 +7,10 @@ import shutil
 import signal
 from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+
+LOW_PRIORITY = 10  # nice: of a child whose work can wait for a dictation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,54 @@ async def run(
     finally:
         await end_group(child)
     return Finished(child.returncode or 0, out, err)
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A child that runs, and the read end of its standard error, non-blocking; `streaming` closes it."""
+
+    child: asyncio.subprocess.Process
+    stderr: int
+
+
+@contextlib.asynccontextmanager
+async def streaming(argv: Sequence[str], *, stdout: int, pass_fds: Sequence[int] = ()) -> AsyncIterator[Streaming]:
+    """Run a program that writes to the caller's descriptor `stdout`; no shell, no standard input, low priority.
+
+    Leaving kills its process group and reaps it.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    # Not asyncio's pipe: a child with one is left behind when its start is cancelled.
+    stderr, child_stderr = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(stderr, False)
+    try:
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv, stdin=DEVNULL, stdout=stdout, stderr=child_stderr, pass_fds=pass_fds, start_new_session=True
+            )
+        finally:
+            os.close(child_stderr)
+        try:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, child.pid, LOW_PRIORITY)
+            yield Streaming(child, stderr)
+        finally:
+            await end_group(child)
+    finally:
+        os.close(stderr)
+
+
+async def read_some(fd: int) -> bytes:
+    """Wait until a non-blocking pipe has something to read and return it; empty at its end."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(fd)
+    return os.read(fd, 1 << 16)
 
 
 async def end_group(child: asyncio.subprocess.Process, *, grace_s: float = 0.0) -> None:

@@ -8,6 +8,7 @@ from v2m.domain.audio import (
     OFFSET_LEVEL,
     OFFSET_OVERRUN,
     OFFSET_PEAK,
+    OFFSET_PREROLL,
     SpoolFlag,
 )
 
@@ -24,6 +25,11 @@ class SpoolHeader:
     def head(self) -> int:
         """Samples stored so far."""
         return self._u64[OFFSET_HEAD // 8]
+
+    @property
+    def preroll(self) -> int:
+        """Samples at the beginning that were heard before START."""
+        return self._u64[OFFSET_PREROLL // 8]
 
     @property
     def overrun(self) -> int:

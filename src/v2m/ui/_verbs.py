@@ -21,8 +21,9 @@ COMMANDS: Final = {
         "Open the microphone and record until STOP_RECORDING.",
         (
             Field("env", "map", ""),
-            Field("language", "text", "Language spoken, e.g. en; default: the setting"),
-            Field("profile", "int", "Profile slot 1…9; profiles come later, every slot is the default one"),
+            Field("language", "text", "Language spoken, e.g. en; default: the profile's"),
+            Field("profile", "int", "Profile slot 1…9; default: the settings"),
+            Field("until_silence", "float", "End by itself after so many seconds without speech"),
         ),
     ),
     "STOP_RECORDING": Command(
@@ -42,8 +43,9 @@ COMMANDS: Final = {
         "Start a recording, or stop the open one.",
         (
             Field("env", "map", ""),
-            Field("language", "text", "Language spoken, when this starts"),
-            Field("profile", "int", "Profile slot 1…9, when this starts; profiles come later"),
+            Field("language", "text", "Language spoken, e.g. en; default: the profile's"),
+            Field("profile", "int", "Profile slot 1…9; default: the settings"),
+            Field("until_silence", "float", "End by itself after so many seconds without speech"),
             Field("wait", "bool", "Answer when the text has been delivered, when this stops"),
             Field("deliver", "choice", "Where the text goes", choices=("type", "copy", "none")),
             Field("timeout_s", "float", "How long to wait; the work goes on after it"),
@@ -63,11 +65,11 @@ COMMANDS: Final = {
         ),
     ),
     "TRANSCRIBE_FILE": Command(
-        "Transcribe a WAV or FLAC file; closing the connection abandons it.",
+        "Transcribe a sound or video file; closing the connection abandons it.",
         (
             Field("file_path", "text", "Absolute path of the file", required=True),
             Field("language", "text", "Language spoken"),
-            Field("format", "choice", "Form of the transcription", choices=("txt",)),
+            Field("job", "text", "Its name in `progress` and `segment` events"),
         ),
     ),
     "LIST_HISTORY": Command(

@@ -54,6 +54,10 @@ def _transcribed(data: Data) -> Said:
     return Said(str(data["transcription"]), _where(data.get("delivered") or {}))
 
 
+def _file(data: Data) -> Said:
+    return Said(str(data.get("transcription", "")), one_line(str(data.get("damage") or "")))
+
+
 def _toggled(data: Data) -> Said:
     return _started(data) if data.get("state") == "recording" else _transcribed(data)
 
@@ -158,7 +162,7 @@ _WORDS: dict[str, Callable[[Data], Said]] = {
     "ABORT_RECORDING": _aborted,
     "GET_STATUS": _status,
     "TYPE_TEXT": _delivered,
-    "TRANSCRIBE_FILE": _transcribed,
+    "TRANSCRIBE_FILE": _file,
     "LIST_HISTORY": _history,
     "RETRY_DICTATION": _transcribed,
     "DELIVER_AGAIN": _delivered,

@@ -97,6 +97,22 @@ def show(cmd: str, reply: dict[str, Any], *, as_json: bool) -> int:
     return 0 if error is None else exit_code(str(error.get("code")))
 
 
+def present(
+    data: dict[str, Any], out: str | None, talk: str = "", *, as_json: bool, error: ClientError | None = None
+) -> int:
+    """Print what a verb found out without the daemon; return the exit status."""
+    if as_json:
+        print(line_of_json({"status": "success", "data": data} if error is None else {**refusal(error), "data": data}))
+    else:
+        if out is not None:
+            print(out)
+        if talk:
+            print(talk, file=sys.stderr)
+        if error is not None:
+            complain(error.message, error.hint)
+    return 0 if error is None else exit_code(error.code)
+
+
 def complain(message: str, hint: str | None) -> None:
     """Say what went wrong and what to do on stderr."""
     print(f"v2m: {message}" + (f" ({hint})" if hint else ""), file=sys.stderr)

@@ -5,22 +5,26 @@ Options come from the generated table, so that a new key of a command is a new o
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
-from v2m.client import exit_code
+from v2m.client import ClientError, exit_code
 from v2m.ui import ask, raw
+
+if TYPE_CHECKING:
+    from v2m.ui.verbs import LocalVerb
 
 INTERRUPTED: Final = 130  # what a shell reports for SIGINT
 PIPE_CLOSED: Final = 141  # and for SIGPIPE
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return the exit status."""
+def run(arguments: Sequence[str], local: "Mapping[str, LocalVerb]" = MappingProxyType({})) -> int:
+    """Run one command line; `local` builds the verbs that need no daemon. Return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal of any encoding
     try:
-        status = _run(arguments)
+        status = _run(arguments, local)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -39,18 +43,18 @@ def _forget_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str], local: "Mapping[str, LocalVerb]") -> int:
     try:
         if raw.is_raw(arguments):
             return raw.run(arguments)
         if arguments[:1] == ["call"]:
             return raw.call(arguments[1:])
-        return _verb(arguments)()
-    except ask.UsageError as error:
+        return _verb(arguments, local)()
+    except ClientError as error:
         return _refuse(error, as_json="--json" in arguments)
 
 
-def _refuse(error: ask.UsageError, *, as_json: bool) -> int:
+def _refuse(error: ClientError, *, as_json: bool) -> int:
     if as_json:
         print(ask.line_of_json(ask.refusal(error)))
     else:
@@ -58,14 +62,14 @@ def _refuse(error: ask.UsageError, *, as_json: bool) -> int:
     return exit_code(error.code)
 
 
-def _verb(arguments: Sequence[str]) -> Callable[[], int]:
+def _verb(arguments: Sequence[str], local: "Mapping[str, LocalVerb]") -> Callable[[], int]:
     """Return what the verb is to do. Raises UsageError; help is printed and nothing is left to do."""
     import click
 
     from v2m.ui.verbs import build_group
 
     try:
-        action: Any = build_group().main(list(arguments), prog_name="v2m", standalone_mode=False)
+        action: Any = build_group(local).main(list(arguments), prog_name="v2m", standalone_mode=False)
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.exceptions.NoArgsIsHelpError as error:

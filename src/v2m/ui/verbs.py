@@ -1,17 +1,19 @@
 """The verbs of `v2m`, as click commands made from the generated table. A verb returns what is to be done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
 
 from v2m import __version__
-from v2m.ui import ask
+from v2m.ui import ask, transcribe
 from v2m.ui._verbs import COMMANDS
 from v2m.ui.spec import Field
 
 Action = Callable[[], int]
+LocalVerb = Callable[[Any], click.Command]  # takes the function that prints
 
 VERBS: Final = {
     "start": "START_RECORDING",
@@ -41,12 +43,28 @@ v2m PING, v2m TYPE_TEXT "some text", v2m START_RECORDING --json '{"language": "e
 """
 
 
-def build_group() -> click.Group:
-    """Return `v2m` with all its verbs."""
-    group = click.Group("v2m", help=_ABOUT, context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """`v2m`; the verbs that need no daemon are built when one of them is asked for, or help."""
+
+    def __init__(self, local: Mapping[str, LocalVerb]) -> None:
+        super().__init__("v2m", help=_ABOUT, context_settings={"help_option_names": ["-h", "--help"]})
+        self._local = local
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*self.commands, *self._local])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self._local:
+            return self._local[cmd_name](ask.present)
+        return super().get_command(ctx, cmd_name)
+
+
+def build_group(local: Mapping[str, LocalVerb] = MappingProxyType({})) -> click.Group:
+    """Return `v2m` with all its verbs; `local` builds those that need no daemon."""
+    group = _Group(local)
     click.version_option(__version__, prog_name="v2m")(group)
     for verb, cmd in VERBS.items():
-        group.add_command(_command(verb, cmd))
+        group.add_command(transcribe.command(COMMANDS[cmd].sentence) if verb == "transcribe" else _command(verb, cmd))
     group.add_command(_last())
     group.add_command(_monitor())
     group.add_command(click.Command("call", help="Send any command; print the whole answer as JSON."))

@@ -10,12 +10,18 @@ from pathlib import Path
 from v2m.application.commands import DISPLAY_VARIABLES
 from v2m.config import Settings
 from v2m.domain.errors import HistoryError
-from v2m.domain.ports import History, Microphone, Notifier, SessionEnvironment, TextOutput, Transcriber
-from v2m.utils.paths import data_dir, runtime_base, session_bus_address, set_variables
+from v2m.domain.ports import (
+    History,
+    MediaOpener,
+    Microphone,
+    Notifier,
+    SessionEnvironment,
+    TextOutput,
+)
+from v2m.utils.paths import runtime_base, session_bus_address, set_variables
 
 # The order in which ways of typing are tried: whole texts first, keys next, children after in-process.
 OUTPUT_ORDER = ("input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool")
-WORKER_PATIENCE_S = 5.0  # a worker that is silent for longer, with work to do, is replaced
 MICROPHONE_ORDER = ("pipewire", "portaudio", "parec")
 
 
@@ -25,7 +31,8 @@ def make_microphone(settings: Settings) -> Microphone:
 
     backend = settings.audio.backend
     names = MICROPHONE_ORDER if backend == "auto" else (backend,)
-    return MicrophoneChain([_microphone(name, settings) for name in names])
+    microphones = [_microphone(name, settings) for name in names]
+    return MicrophoneChain(microphones, wants_preroll=settings.audio.preroll_ms > 0)
 
 
 def _microphone(name: str, settings: Settings) -> Microphone:
@@ -34,7 +41,12 @@ def _microphone(name: str, settings: Settings) -> Microphone:
         case "pipewire":
             from v2m.infrastructure.capture.pipewire import PipewireMicrophone
 
-            return PipewireMicrophone(device=audio.device, policy=audio.policy, resample_quality=audio.resample_quality)
+            return PipewireMicrophone(
+                device=audio.device,
+                policy=audio.policy,
+                resample_quality=audio.resample_quality,
+                preroll_ms=audio.preroll_ms,
+            )
         case "portaudio":
             from v2m.infrastructure.capture.portaudio import PortaudioMicrophone
 
@@ -49,31 +61,11 @@ def _microphone(name: str, settings: Settings) -> Microphone:
             return WavFileMicrophone(Path(audio.wav_path))
 
 
-def make_transcriber(settings: Settings, on_change: Callable[[], None]) -> Transcriber:
-    """Return the speech process of the chosen engine."""
-    from v2m.infrastructure.engines._process import WorkerProcess
+def make_media(settings: Settings) -> MediaOpener:
+    """Return what reads the files that the speech process cannot."""
+    from v2m.infrastructure.media.ffmpeg import FfmpegMedia
 
-    speech = settings.transcription
-    engine = "moonshine" if speech.backend == "auto" else speech.backend
-    arguments = [
-        *("--threads", str(speech.threads)),
-        *("--threshold", str(speech.vad.threshold)),
-        *("--hold", str(speech.vad.release_threshold)),
-        *("--min-speech-s", str(speech.vad.min_speech_ms / 1000)),
-        *("--pause-s", str(speech.vad.min_silence_ms / 1000)),
-        *("--padding-s", str(speech.vad.speech_pad_ms / 1000)),
-        *("--max-s", str(speech.vad.max_segment_s)),
-    ]
-    if engine == "moonshine":
-        arguments += ["--model-copy", str(data_dir() / "models" / "moonshine-tiny-en")]
-        arguments += ["--verified", str(settings.paths.state() / "verified-models.json")]
-        arguments += ["--model-dir", speech.model_dir] if speech.model_dir else []
-    else:
-        arguments += [f"--script={text}" for text in speech.script]
-        arguments += ["--script-delay", str(speech.script_delay_s)]
-    return WorkerProcess(
-        engine=engine, arguments=arguments, on_change=on_change, patience_s=WORKER_PATIENCE_S + speech.script_delay_s
-    )
+    return FfmpegMedia(settings.paths.spool())
 
 
 async def open_history(settings: Settings, on_trouble: Callable[[str], None]) -> History:

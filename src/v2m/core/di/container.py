@@ -17,6 +17,7 @@ from v2m.application.announce import Announcer
 from v2m.application.commands import Command, parse_command
 from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
+from v2m.application.files import Files
 from v2m.application.handlers import Handlers
 from v2m.application.hotkey import Hotkey
 from v2m.application.ledger import Ledger
@@ -24,22 +25,25 @@ from v2m.application.pipeline import Pipeline
 from v2m.application.recorder import Limits, Recorder
 from v2m.application.recover import expire, recover
 from v2m.application.status import Degradations, Status
+from v2m.application.tongue import Tongue
 from v2m.config import Settings, load_settings
 from v2m.core.command_bus import CommandBus
 from v2m.core.di.adapters import (
     make_clipboard,
+    make_media,
     make_microphone,
     make_notifier,
     make_outputs,
     make_sessions,
-    make_transcriber,
     open_history,
 )
+from v2m.core.di.speech import make_transcriber
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
 from v2m.core.logging import configure
 from v2m.domain.errors import PermissionDeniedError, StateError
 from v2m.domain.events import Degraded
+from v2m.domain.offers import locale_language
 from v2m.domain.ports import (
     History,
     Microphone,
@@ -50,7 +54,7 @@ from v2m.domain.ports import (
 )
 from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.service.lock import held_lock
-from v2m.utils.paths import journal_stream
+from v2m.utils.paths import journal_stream, set_variables
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +160,18 @@ class _Ears:
 
         return listen
 
+    def restored(self, what: str) -> Callable[[], None]:
+        """Return the listener that takes a notice of `degraded` back; may be called from any thread."""
+
+        def clear() -> None:
+            if self.degradations.clear(what):
+                self.events.publish(Degraded(what, ""))
+
+        def listen() -> None:
+            self._loop.call_soon_threadsafe(clear)
+
+        return listen
+
 
 @dataclass(frozen=True, slots=True)
 class _Ports:
@@ -184,6 +200,7 @@ async def _open_ports(settings: Settings, overrides: Overrides, ears: _Ears, sta
             settings.paths.spool(),
             max_recording_s=settings.audio.max_recording_s,
             on_degraded=ears.degraded("storage"),
+            on_restored=ears.restored("storage"),
         )
     )
     microphone = overrides.microphone or make_microphone(settings)
@@ -203,7 +220,28 @@ async def _open_ports(settings: Settings, overrides: Overrides, ears: _Ears, sta
     return _Ports(spools, microphone, history, transcriber, deliverer)
 
 
-def _recorder(settings: Settings, ports: _Ports, ledger: Ledger, ears: _Ears) -> Recorder:
+def _tongue(settings: Settings, transcriber: Transcriber) -> Tongue:
+    locale = set_variables(("LC_ALL", "LC_MESSAGES", "LANG"))
+    return Tongue(
+        transcriber,
+        language=settings.transcription.language,
+        profiles=settings.profile.languages(),
+        desktop=locale_language(*(locale.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))),
+    )
+
+
+def _first_time(marker: Path) -> bool:
+    """Tell whether a marker is new, and leave it; where it cannot be left it stays new."""
+    try:
+        marker.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        log.debug("no marker: %s", error)
+    return True
+
+
+def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger, ears: _Ears) -> Recorder:
     audio = settings.audio
     return Recorder(
         microphone=ports.microphone,
@@ -213,18 +251,19 @@ def _recorder(settings: Settings, ports: _Ports, ledger: Ledger, ears: _Ears) ->
         events=ears.events,
         announcer=ears.announcer,
         limits=Limits(audio.max_recording_s, audio.lost_release_silence_s, audio.toggled_silence_s),
-        language=settings.transcription.language,
+        tongue=tongue,
         tail_ms=audio.tail_ms,
         private=not settings.history.enabled,
     )
 
 
-def _status(settings: Settings, ports: _Ports, dictations: Dictations, ears: _Ears) -> Status:
-    secrets = {"gemini_api_key": "GEMINI_API_KEY", "groq_api_key": "GROQ_API_KEY"}
+def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dictations, ears: _Ears) -> Status:
+    secrets = {key: key.upper() for key in ("gemini_api_key", "groq_api_key", "openai_api_key")}
     return Status(
         dictations=dictations,
         deliverer=ports.deliverer,
         transcriber=ports.transcriber,
+        tongue=tongue,
         degradations=ears.degradations,
         microphone=settings.audio.model_dump(include={"backend", "device", "policy"}),
         keys={name: settings.sources[key] for key, name in secrets.items() if getattr(settings, key)},
@@ -234,10 +273,11 @@ def _status(settings: Settings, ports: _Ports, dictations: Dictations, ears: _Ea
 async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: Callable[[bool], None]) -> Container:
     """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
     events, announcer = ears.events, ears.announcer
+    tongue = _tongue(settings, ports.transcriber)
     ledger = Ledger(ports.history, on_trouble=ears.degraded("history"))
     pipeline = Pipeline(deliverer=ports.deliverer, ledger=ledger, events=events, announcer=announcer)
     dictations = Dictations(
-        recorder=_recorder(settings, ports, ledger, ears),
+        recorder=_recorder(settings, ports, tongue, ledger, ears),
         pipeline=pipeline,
         transcriber=ports.transcriber,
         ledger=ledger,
@@ -246,11 +286,12 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
         min_recording_ms=settings.audio.min_recording_ms,
     )
     ears.state_changed = dictations.changed
-    status = _status(settings, ports, dictations, ears)
+    status = _status(settings, ports, tongue, dictations, ears)
     handlers = Handlers(
         dictations=dictations,
         pipeline=pipeline,
         deliverer=ports.deliverer,
+        files=Files(transcriber=ports.transcriber, media=make_media(settings), tongue=tongue, events=events),
         history=ports.history,
         spools=ports.spools,
         transcriber=ports.transcriber,
@@ -266,7 +307,10 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
             await expire(history=ports.history, spools=ports.spools, now_ns=time.time_ns())
             await asyncio.sleep(SWEEP_S)
 
-    jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep]
+    async def tell_language() -> None:
+        await tongue.tell_once(announcer, lambda: _first_time(settings.paths.state() / "told-language"))
+
+    jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep, tell_language]
     hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
     return Container(
         dictations, hotkey, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs

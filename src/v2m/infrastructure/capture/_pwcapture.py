@@ -68,7 +68,7 @@ def load_library() -> ctypes.CDLL:
         ("v2m_new", c_void_p, c_char_p, c_uint32),
         ("v2m_connect", c_int, c_void_p, c_int),
         ("v2m_free", None, c_void_p),
-        ("v2m_arm", c_int, c_void_p, c_char_p, c_int),
+        ("v2m_arm", c_int, c_void_p, c_char_p, c_int, c_uint32),
         ("v2m_start", c_int, c_void_p, c_void_p, c_char_p, c_int, c_char_p),
         ("v2m_link", c_int, c_void_p, c_char_p, c_char_p),
         ("v2m_wake_at_next_block", None, c_void_p),
@@ -105,9 +105,12 @@ class Connection:
             if self._handle is not None and not self.status().connected:
                 _check(self._library.v2m_connect(self._handle, int(timeout_s * 1000)))
 
-    def arm(self, target: str, quality: int) -> None:
-        """Connect a stream that stays inactive. Raises CaptureError."""
-        _check(self._library.v2m_arm(self._handle, target.encode(), quality))
+    def arm(self, target: str, quality: int, preroll: int) -> None:
+        """Connect a stream that stays inactive, or listens so that `preroll` samples precede START's own.
+
+        Nothing happens when there is one. Raises CaptureError.
+        """
+        _check(self._library.v2m_arm(self._handle, target.encode(), quality, preroll))
 
     def start(self, header_address: int, target: str, quality: int, heard: str | None) -> None:
         """Record into the spool at this address; lasts 0.1 to 3 ms. Raises CaptureError, also without a microphone.
@@ -131,7 +134,7 @@ class Connection:
         self._library.v2m_wake_at_next_block(self._handle)
 
     def stop(self, *, keep: bool) -> None:
-        """End the recording; afterwards the spool is not touched. `keep` leaves the stream inactive."""
+        """End the recording; afterwards the spool is not touched. `keep` leaves the stream as `arm` made it."""
         self._library.v2m_stop(self._handle, int(keep))
 
     def status(self) -> Status:

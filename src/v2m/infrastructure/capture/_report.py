@@ -13,8 +13,9 @@ def report(spool: Spool, *, source: str, backend: str, lost: str | None = None) 
     elapsed_s = (spool.last_sample_ns - spool.first_sample_ns) / 1e9
     return CaptureReport(
         samples=spool.head,
+        preroll=spool.preroll,
         overrun=spool.overrun,
-        gap=elapsed_s - spool.head / SAMPLE_RATE_HZ > _GAP_S,
+        gap=elapsed_s - (spool.head - spool.preroll) / SAMPLE_RATE_HZ > _GAP_S,
         peak=spool.peak,
         source=source,
         backend=backend,

@@ -18,6 +18,7 @@ _RUNG_S: Final = 0.5  # for the first sample after each step of the ladder
 _RECOVERY_S: Final = 5.0  # a sound server restarted by systemd is back after 1 to 2
 _BACKOFF_S: Final = 0.05
 _PREFER_AGAIN_S: Final = 60.0  # how long a back end that had to stand in comes first
+_HAS_PREROLL: Final = "pipewire"  # alone among the back ends it can listen before START
 
 
 class MicrophoneChain:
@@ -31,9 +32,11 @@ class MicrophoneChain:
 
     name = "chain"
 
-    def __init__(self, microphones: Sequence[Microphone]) -> None:
+    def __init__(self, microphones: Sequence[Microphone], *, wants_preroll: bool = False) -> None:
+        """Take the back ends in order; `wants_preroll` has a recording say when there is no sound from before START."""
         if not microphones:
             raise ValueError("a chain needs a microphone")
+        self.wants_preroll = wants_preroll
         self._microphones = tuple(microphones)
         self._first = 0
         self._prefer_again_at = 0.0
@@ -61,7 +64,7 @@ class MicrophoneChain:
                         if error.reason is CaptureReason.NO_DEVICE:  # another way would only hear nothing
                             raise
                     else:
-                        self.remember(index)
+                        await self.remember(index)
                         return _ChainRecording(self, self._microphones, index, recording, spool, give_up_at=give_up_at)
         raise failure
 
@@ -76,16 +79,24 @@ class MicrophoneChain:
         assert failure is not None
         raise failure
 
+    async def release(self) -> None:
+        """Have every back end let go of what it keeps armed."""
+        for microphone in self._microphones:
+            await microphone.release()
+
     async def aclose(self) -> None:
         """Release everything; twice is fine."""
         for microphone in self._microphones:
             await microphone.aclose()
 
-    def remember(self, index: int) -> None:
-        """Begin with this back end next time, for a while if it is not the preferred one."""
+    async def remember(self, index: int) -> None:
+        """Begin with this back end next time, for a while if it is not the preferred one; no other listens then."""
         if index != self._first:
             self._first = index
             self._prefer_again_at = time.monotonic() + _PREFER_AGAIN_S
+            for other in self._microphones:
+                if other is not self._microphones[index]:
+                    await other.release()
 
     def _order(self) -> list[int]:
         if time.monotonic() >= self._prefer_again_at:
@@ -133,9 +144,12 @@ class _ChainRecording:
     @property
     def notice(self) -> str:
         """What is weaker than the user wants."""
-        if self._last.notice or self._index == 0:
-            return self._last.notice
-        return f"The microphone is reached through {self.backend}: {self._microphones[0].name} does not work."
+        notices = [self._last.notice]
+        if self._index and not self._last.notice:
+            notices = [f"The microphone is reached through {self.backend}: {self._microphones[0].name} does not work."]
+        if self._chain.wants_preroll and self.backend != _HAS_PREROLL:
+            notices.append(f"What is said before START is lost: {self.backend} cannot do audio.preroll_ms.")
+        return " ".join(filter(None, notices))
 
     async def first_sample(self) -> None:
         """Return once audio has arrived; climbs the ladder when it does not."""
@@ -226,7 +240,7 @@ class _ChainRecording:
                 if not self._is_closed():
                     await self._recording.first_sample()
                     self._index = index
-                    self._chain.remember(index)
+                    await self._chain.remember(index)
                     return True
         except TimeoutError:
             pass

@@ -50,6 +50,9 @@ class ParecMicrophone:
             if not name.endswith(".monitor")
         ]
 
+    async def release(self) -> None:
+        """Nothing is kept between recordings."""
+
     async def aclose(self) -> None:
         """Nothing is kept between recordings."""
 

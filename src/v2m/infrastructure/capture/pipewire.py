@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from v2m.domain.audio import CaptureReport, Device
+from v2m.domain.audio import SAMPLE_RATE_HZ, CaptureReport, Device
 from v2m.domain.errors import CaptureError, CaptureReason
 from v2m.domain.ports import Spool
 from v2m.infrastructure.capture._linking import Linking
@@ -35,7 +35,8 @@ class PipewireMicrophone:
     """The default source, or the one whose node.name is `device`.
 
     Policy "released": nothing of ours is in the graph between recordings. "armed": an inactive stream
-    stays there, which starts 5 ms sooner and keeps the desktop's microphone sign on.
+    stays there, which starts 5 ms sooner and keeps the desktop's microphone sign on. With `preroll_ms` that
+    stream listens all the time, and a recording begins with the last sound before START, which is in memory only.
     `resample_quality` is PipeWire's, 0…14; each step up costs start time when released.
     """
 
@@ -47,9 +48,12 @@ class PipewireMicrophone:
         device: str = "",
         policy: Literal["released", "armed"] = "released",
         resample_quality: int = 7,
+        preroll_ms: int = 0,
     ) -> None:
         self._device = device
         self._armed = policy == "armed"
+        self._preroll = preroll_ms * SAMPLE_RATE_HZ // 1000
+        self._resting = True  # since nobody has warmed or opened it, or since `release`
         self._quality = resample_quality
         self._linking = Linking(device)
         self._connection: Connection | None = None
@@ -60,13 +64,14 @@ class PipewireMicrophone:
 
     async def warm(self) -> None:
         """Connect and, with policy armed, put the inactive stream there; an absent server is tried again later."""
+        self._resting = False
         with contextlib.suppress(CaptureError):
             await self._connected()
 
     async def open(self, spool: Spool) -> "_PipewireRecording":
         """Record into the spool from now on. Raises CaptureError NO_DEVICE at once when there is no microphone."""
-        connection = self._connection
-        if connection is None or not connection.status().connected:
+        connection, rested, self._resting = self._connection, self._resting, False
+        if connection is None or rested or not connection.status().connected:
             connection = await self._connected()
         self._linking.start(connection, spool.header_address, self._quality)
         recording = _PipewireRecording(connection, self._linking, spool, device=self._device, keep=self._armed)
@@ -82,8 +87,15 @@ class PipewireMicrophone:
                 self._linking.suggest(device.name)
         return devices
 
+    async def release(self) -> None:
+        """Take the armed stream out of the graph and forget what it heard; the connection stays."""
+        self._resting = True
+        if self._connection is not None:
+            self._connection.stop(keep=False)
+
     async def aclose(self) -> None:
         """Release everything; twice is fine. The next `open` connects anew."""
+        self._resting = True
         async with self._connecting:
             if self._retry is not None:
                 self._retry.cancel()
@@ -110,8 +122,8 @@ class PipewireMicrophone:
 
     def _settle(self, connection: Connection) -> None:
         self._retry_s = _RETRY_FIRST_S
-        if self._armed:
-            connection.arm(self._device, self._quality)
+        if self._armed and not self._resting:
+            connection.arm(self._device, self._quality, self._preroll)
 
     def _on_event(self) -> None:
         """The first block, a changed stream, a lost connection: a few times in a recording."""

@@ -45,6 +45,9 @@ class PortaudioMicrophone:
         async with self._using:
             return await asyncio.to_thread(self._list_devices)
 
+    async def release(self) -> None:
+        """Nothing is kept between recordings."""
+
     async def aclose(self) -> None:
         """Forget the device list, which PortAudio reads once only; the next `open` reads it anew."""
         async with self._using:

@@ -42,6 +42,9 @@ class WavFileMicrophone:
         """Name the file."""
         return [Device(name=self._path.name, description=str(self._path), default=True)]
 
+    async def release(self) -> None:
+        """Nothing is kept between recordings."""
+
     async def aclose(self) -> None:
         """Nothing is kept between recordings."""
 

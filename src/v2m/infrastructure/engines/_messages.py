@@ -1,29 +1,37 @@
-"""What the daemon and the worker tell each other: length-prefixed JSON over a socket pair.
+"""What the daemon and the worker tell each other over a socket pair: two lengths, JSON, then bytes if there are any.
 
-The descriptor of the audio travels beside an `Open` as SCM_RIGHTS. A recording is named by a job number
-of the daemon's, so that the same dictation can be decoded twice. Text is in a `Result` only.
+The descriptors of the audio travel beside an `Open` as SCM_RIGHTS. A recording is named by a job number
+of the daemon's, so that the same dictation can be decoded twice. Text is in `Partial` and `Result` only.
 """
 
 import json
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, get_args
 
-from v2m.domain.transcript import Transcript
+from v2m.domain.errors import EngineError, UnreadableAudioError
+from v2m.domain.ports import EngineCapabilities
+from v2m.domain.transcript import PartialTranscript, Passage, Segment, Transcript
 
-_LENGTH: Final = struct.Struct(">I")
+_LENGTHS: Final = struct.Struct(">II")  # of the JSON, of the bytes behind it
+
+Passages = list[list[Any]]  # [start_s, end_s, text] each, as JSON has them
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """To the worker: a recording has begun; the descriptor of its audio comes with this message."""
+    """To the worker: a recording has begun; the descriptors of its audio come with this message."""
 
     job: int
     language: str
     vad: bool
     file: bool  # the descriptor is a sound file, not a spool
+    descriptors: int  # how many; two are a spool's file and the memory in which it may go on
+    live: bool = True  # somebody waits for it; else it makes way for those
+    partials: bool = False  # send a Partial whenever more text is known
+    encoded: bool = False  # send each closed segment as Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +50,19 @@ class Abandon:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """From the worker: the model is loaded."""
+class Able:
+    """From the worker: what the engine can do has changed."""
 
     capabilities: dict[str, Any]  # fields of EngineCapabilities
+
+    def known(self) -> EngineCapabilities:
+        """Return it as the application knows it."""
+        return EngineCapabilities(**{**self.capabilities, "languages": tuple(self.capabilities["languages"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Able):
+    """From the worker: the model is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +81,46 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """From the worker: there is speech in this recording up to a sample."""
+    """From the worker, whenever it looked at more of a recording that goes on."""
 
     job: int
-    speech_until: int
+    heard_until: int  # samples looked at
+    speech_until: int  # where the last speech among them ends
+    speaking: bool  # a word was being spoken at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """From the worker: the text of a recording so far; the first `stable` characters stay."""
+
+    job: int
+    text: str
+    stable: int
+    heard_s: float
+    passages: Passages  # closed since the last one
+    length_s: float | None = None  # of the whole file, where its header tells
+
+    def transcript(self) -> PartialTranscript:
+        """Return it as the application knows it."""
+        return PartialTranscript(self.text, self.stable, self.heard_s, _passages(self.passages), self.length_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """From the worker: a closed segment, padding included, as a FLAC file; before the recording's Result."""
+
+    job: int
+    start: int
+    end: int
+    continues: bool
+    speech_start: int
+    speech_end: int
+    flac: bytes
+
+    @property
+    def segment(self) -> Segment:
+        """Where it stands in the recording."""
+        return Segment(self.start, self.end, self.continues, self.speech_start, self.speech_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +136,9 @@ class Result:
     vad_errors: int
     decode_ms: float
     segments: int
+    suppressed: str = ""
+    language: str = ""
+    passages: Passages = field(default_factory=list)
 
     def transcript(self, engine: str) -> Transcript:
         """Return it as the application knows it."""
@@ -95,6 +151,9 @@ class Result:
             vad_ms=self.vad_ms,
             decode_ms=self.decode_ms,
             segments=self.segments,
+            passages=_passages(self.passages),
+            suppressed=self.suppressed,
+            language=self.language,
         )
 
 
@@ -105,16 +164,27 @@ class Error:
     job: int
     message: str
     hint: str | None
+    unreadable: bool = False  # another decoder may read this file
+
+    def as_exception(self) -> EngineError:
+        """Return it as the application knows it."""
+        kind = UnreadableAudioError if self.unreadable else EngineError
+        return kind(self.message, hint=self.hint)
 
 
-Message = Open | Finish | Abandon | Ready | Failed | Working | Heard | Result | Error
+Message = Open | Finish | Abandon | Ready | Able | Failed | Working | Heard | Partial | Encoded | Result | Error
 _KINDS: Final = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def pack(message: Message) -> bytes:
     """Return the bytes of a message."""
-    body = json.dumps([type(message).__name__, asdict(message)], ensure_ascii=False).encode("utf-8", "replace")
-    return _LENGTH.pack(len(body)) + body
+    attached = b""
+    if isinstance(message, Encoded):
+        attached, message = message.flac, replace(message, flac=b"")
+    fields = asdict(message)
+    fields.pop("flac", None)
+    body = json.dumps([type(message).__name__, fields], ensure_ascii=False).encode("utf-8", "replace")
+    return b"".join((_LENGTHS.pack(len(body), len(attached)), body, attached))
 
 
 def send_now(connection: socket.socket, message: Message, descriptors: Sequence[int]) -> bool:
@@ -140,12 +210,15 @@ class Unpacker:
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield each message that is complete now."""
         self._pending += data
-        while len(self._pending) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._pending)
-            end = _LENGTH.size + length
+        while len(self._pending) >= _LENGTHS.size:
+            length, attached = _LENGTHS.unpack_from(self._pending)
+            middle = _LENGTHS.size + length
+            end = middle + attached
             if len(self._pending) < end:
                 return
-            name, fields = json.loads(self._pending[_LENGTH.size : end])
+            name, fields = json.loads(self._pending[_LENGTHS.size : middle])
+            if name == Encoded.__name__:
+                fields["flac"] = bytes(self._pending[middle:end])
             del self._pending[:end]
             yield _message(name, fields)
 
@@ -153,3 +226,7 @@ class Unpacker:
 def _message(name: str, fields: dict[str, Any]) -> Message:
     message: Message = _KINDS[name](**fields)
     return message
+
+
+def _passages(found: Passages) -> tuple[Passage, ...]:
+    return tuple(Passage(*each) for each in found)

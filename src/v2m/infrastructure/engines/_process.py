@@ -2,19 +2,19 @@
 
 import asyncio
 import contextlib
+import json
 import logging
-import os
-import socket
+import math
 import sys
 import time
-from asyncio.subprocess import DEVNULL
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.ports import EngineCapabilities, TranscribeOptions
-from v2m.infrastructure._run import end_group
 from v2m.infrastructure.engines import _messages as wire
+from v2m.infrastructure.engines._child import Child, spawned
+from v2m.infrastructure.engines._jobs import Jobs, OnEncoded, OnPartial
 from v2m.infrastructure.engines._patience import Patience
 from v2m.infrastructure.engines._utterance import WorkerUtterance
 
@@ -37,34 +37,44 @@ class WorkerProcess:
         self,
         *,
         engine: str,
+        options: Mapping[str, Any] | None = None,
         arguments: Sequence[str] = (),
         on_change: Callable[[], None] = lambda: None,
         patience_s: float = 5.0,
+        residency: str = "warm",
+        idle_s: float = math.inf,
     ) -> None:
-        """Take the engine's name and further arguments of `python -m v2m.worker`; starts nothing.
+        """Take the engine's name, its options and further arguments of `python -m v2m.worker`; starts nothing.
 
-        `patience_s` is how long a process with work may be silent, at least, before it is replaced.
+        The options are the keywords of its adapter, as JSON has values. `patience_s` is how long a process
+        with work may be silent, at least, before it is replaced. `residency` says how long a process without
+        work stays: `warm` for ever, `idle-unload` for `idle_s`, `on-record` not at all.
         """
         self._argv = [sys.executable, "-P", "-m", "v2m.worker", "--engine", engine, *arguments]
+        self._argv += ["--options", json.dumps(dict(options))] if options else []
         self._on_change = on_change
         self._patience = Patience(patience_s)
-        self._state = "warming"
+        self._keep_s = {"warm": math.inf, "idle-unload": idle_s, "on-record": 0.0}[residency]
+        self._resting = residency == "on-record"  # no process until a recording wants one
+        self._state = "unloaded" if self._resting else "warming"
         self._error: EngineError | None = None
         self._capabilities: EngineCapabilities | None = None
         self._loads = 0
-        self._jobs: dict[int, WorkerUtterance] = {}
-        self._last_job = 0
-        self._socket: socket.socket | None = None
-        self._child: asyncio.subprocess.Process | None = None
+        self._jobs = Jobs(self._write, ask=self._ask, forget=self._forget)
+        self._child: Child | None = None
         self._alarm: asyncio.TimerHandle | None = None  # when a silent process is given up
-        self._settled = asyncio.Event()
+        self._leave: asyncio.TimerHandle | None = None  # when one without work is let go
+        self._closed = False
         self._wanted = asyncio.Event()
+        self._settled = asyncio.Event()  # the state is not `warming`
+        if self._resting:
+            self._settled.set()
         self._idle = asyncio.Event()  # `run` is not running
         self._idle.set()
 
     @property
     def state(self) -> str:
-        """`warming`, `ready`, `unloaded` or `failed`."""
+        """`warming`, `ready`, `unloaded` (closed, or until the next recording) or `failed`."""
         return self._state
 
     @property
@@ -74,7 +84,7 @@ class WorkerProcess:
 
     @property
     def capabilities(self) -> EngineCapabilities | None:
-        """None while the engine loads."""
+        """None until an engine was loaded, and after it has failed."""
         return self._capabilities
 
     @property
@@ -88,28 +98,39 @@ class WorkerProcess:
         return str(self._error) if self._state == "failed" else ""
 
     async def wait_ready(self) -> None:
-        """Return when the model is loaded. Raises EngineError when it cannot be."""
+        """Return when the model is loaded, or is not to be before the next recording. Raises EngineError."""
         await self._settled.wait()
         if self._error is not None:
             raise self._error
 
-    def open(self, dictation: int, audio_fd: int, options: TranscribeOptions) -> WorkerUtterance:
-        """Announce a recording; takes the descriptor over. After a failure the engine is tried again."""
-        self._last_job += 1
-        opening = wire.Open(self._last_job, options.language, options.vad, options.file)
-        utterance = WorkerUtterance(opening, audio_fd, dictation, ask=self._ask, forget=self._forget)
-        self._jobs[utterance.job] = utterance
-        if self._state == "failed":
+    def open(
+        self,
+        dictation: int,
+        audio_fds: Sequence[int],
+        options: TranscribeOptions,
+        on_partial: OnPartial | None = None,
+        on_encoded: OnEncoded | None = None,
+    ) -> WorkerUtterance:
+        """Announce a recording; takes the descriptors over. After a failure the engine is tried again.
+
+        `on_partial` gets the text so far; `on_encoded` each segment as it is closed, as the bytes of a FLAC
+        file, the last ones before `finish` returns. Both are called on the loop.
+        """
+        utterance = self._jobs.add(dictation, audio_fds, options, on_partial, on_encoded)
+        _cancel(self._leave)
+        self._resting = False
+        if self._state in ("failed", "unloaded"):
             self._wanted.set()
         log.debug("dictation %d is job %d", dictation, utterance.job)
-        self._announce(utterance)
+        self._jobs.announce(utterance)
         return utterance
 
     async def aclose(self) -> None:
         """End the process; whoever waits for a text gets an EngineError. Twice is fine."""
-        if self._state != "unloaded":
+        if not self._closed:
+            self._closed = True
             self._change("unloaded", EngineError("The speech engine was stopped.", hint="toakd"))
-        for utterance in list(self._jobs.values()):
+        for utterance in self._jobs:
             await utterance.abandon()
         self._wanted.set()
         self._hang_up()
@@ -120,11 +141,14 @@ class WorkerProcess:
         failures = 0
         self._idle.clear()
         try:
-            while self._state != "unloaded":
+            while not self._closed:
+                if self._resting:
+                    await self._wanted.wait()
+                    continue
                 loads, started = self._loads, time.monotonic()
                 await self._live()
                 if self._state == "unloaded":
-                    return
+                    continue
                 lived = self._loads > loads and time.monotonic() - started >= STEADY_S
                 failures = 0 if lived else failures + 1
                 if self._state != "failed" and self._loads == loads and failures >= MAX_FAILED_STARTS:
@@ -148,61 +172,60 @@ class WorkerProcess:
         """Start a process, give it the open recordings, take its answers until it ends."""
         self._wanted.clear()
         self._change("warming")
-        ours, theirs = socket.socketpair()
-        ours.settimeout(0)
         child = None
         try:
-            with theirs:
-                child = self._child = await asyncio.create_subprocess_exec(
-                    *self._argv,
-                    f"--channel={theirs.fileno()}",
-                    pass_fds=[theirs.fileno()],
-                    stdin=DEVNULL,
-                    stdout=DEVNULL,
-                    start_new_session=True,
-                )
-            self._socket = ours
-            for utterance in list(self._jobs.values()):
-                self._announce(utterance)
-            if self._state != "unloaded":
-                await self._listen(ours)
+            async with spawned(self._argv) as child:
+                self._child = child
+                for utterance in self._jobs:
+                    self._jobs.announce(utterance)
+                if self._state == "warming":
+                    await self._listen(child)
         except OSError as error:
             self._fail(EngineError(f"The speech process cannot be started: {error.strerror}."))
         finally:
             self._hang_up()
-            self._socket = self._child = None
-            ours.close()
-            if child is not None:
-                await end_group(child)
+            self._child = None
         if child is not None and self._state in ("warming", "ready"):
-            log.warning("The speech process ended (status %s); it is started again.", child.returncode)
-            self._blame()
+            log.warning("The speech process ended (status %s); it is started again.", child.status)
+            self._jobs.blame()
 
-    async def _listen(self, ours: socket.socket) -> None:
+    async def _listen(self, child: Child) -> None:
         """Handle messages until the process is gone."""
-        loop, unpacker = asyncio.get_running_loop(), wire.Unpacker()
         self._rearm()
-        with contextlib.suppress(ConnectionResetError):
-            while data := await loop.sock_recv(ours, 1 << 16):
-                for message in unpacker.feed(data):
-                    self._handle(message)
-                    if not isinstance(message, wire.Heard):  # says nothing about the thread that decodes
-                        self._rearm()
+        async for message in child.messages():
+            self._handle(message)
+            if not isinstance(message, wire.Heard):  # says nothing about the thread that decodes
+                self._rearm()
 
-    def _disarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _hang_up(self) -> None:
+        """Close the connection: `_listen` returns and the process is killed."""
+        _cancel(self._alarm)
+        _cancel(self._leave)
+        if self._child is not None:
+            self._child.hang_up()
+
+    def _linger(self) -> None:
+        """Let a process that has nothing to do go, when its time is over."""
+        _cancel(self._leave)
+        if self._jobs or self._keep_s == math.inf or self._state not in ("warming", "ready"):
+            return
+        self._leave = asyncio.get_running_loop().call_later(self._keep_s, self._let_go)
+
+    def _let_go(self) -> None:
+        log.info("The speech process is let go until the next recording.")
+        self._resting = True
+        self._wanted.clear()
+        self._change("unloaded")
+        self._hang_up()
 
     def _rearm(self) -> None:
         """Begin to wait anew for a sign of work."""
-        self._disarm()
-        if self._socket is None:
+        _cancel(self._alarm)
+        if self._child is None:
             return
         patience_s = LOAD_PATIENCE_S
         if self._state == "ready":
-            waiting = [one.samples or 0 for one in self._jobs.values() if one.waiting]
-            if not waiting:
+            if not (waiting := self._jobs.waiting()):
                 return
             patience_s = self._patience.seconds(waiting[0])
         self._alarm = asyncio.get_running_loop().call_later(patience_s, self._give_up)
@@ -212,26 +235,21 @@ class WorkerProcess:
         self._patience.ran_out()
         self._hang_up()
 
-    def _hang_up(self) -> None:
-        """Close the connection: `_listen` returns and the process is killed."""
-        self._disarm()
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
     def _handle(self, message: wire.Message) -> None:
         match message:
-            case wire.Ready(fields):
-                self._capabilities = EngineCapabilities(**{**fields, "languages": tuple(fields["languages"])})
+            case wire.Ready():
+                self._capabilities = message.known()
                 self._loads += 1
                 self._change("ready")
+                self._linger()
+            case wire.Able():
+                self._capabilities = message.known()
+                self._on_change()
             case wire.Failed():
                 kind = ModelMissingError if message.code == ModelMissingError.code else EngineError
                 self._fail(kind(message.message, hint=message.hint))
-            case wire.Heard() if utterance := self._jobs.get(message.job):
-                utterance.speech_until = max(utterance.speech_until, message.speech_until)
-            case wire.Error() if utterance := self._jobs.get(message.job):
-                utterance.fail(EngineError(message.message, hint=message.hint))
+            case wire.Heard() | wire.Partial() | wire.Encoded() | wire.Error():
+                self._jobs.tell(message)
             case wire.Result() if utterance := self._jobs.get(message.job):
                 self._answer(utterance, message)
 
@@ -242,57 +260,40 @@ class WorkerProcess:
         assert self._capabilities is not None
         utterance.succeed(result.transcript(self._capabilities.name))
 
-    def _announce(self, utterance: WorkerUtterance) -> None:
-        """Tell the present process about a recording, and that it has ended if it has."""
-        if utterance.error is not None or utterance.left_alone:
-            return
-        self._write(utterance.opening, utterance.audio_fd)
-        if utterance.samples is not None:
-            self._write(wire.Finish(utterance.job, utterance.samples))
-
     def _ask(self, utterance: WorkerUtterance, samples: int) -> None:
-        """Have a recording finished, by this process or the next."""
-        if self._error is not None and (self._state == "unloaded" or not self._wanted.is_set()):
+        if self._error is not None and (self._closed or not self._wanted.is_set()):
             utterance.fail(self._error)
-        elif utterance.left_alone:
-            utterance.left_alone = False
-            self._announce(utterance)
         else:
-            self._write(wire.Finish(utterance.job, samples))
+            self._jobs.ask(utterance, samples)
         self._rearm()
 
     def _forget(self, utterance: WorkerUtterance) -> None:
-        """Let go of a recording that is answered or unwanted."""
-        if self._jobs.pop(utterance.job, None) is not None:
-            os.close(utterance.audio_fd)
-            self._write(wire.Abandon(utterance.job))
+        if self._jobs.remove(utterance):
             self._rearm()
+            self._linger()
 
-    def _write(self, message: wire.Message, *descriptors: int) -> None:
-        if self._socket is not None and not wire.send_now(self._socket, message, descriptors):
+    def _write(self, message: wire.Message, descriptors: Sequence[int]) -> None:
+        if self._child is not None and not self._child.send(message, descriptors):
             self._give_up()
-
-    def _blame(self) -> None:
-        """Count a death for the recording that was worked on: the oldest that waits, else the oldest."""
-        jobs = sorted(self._jobs.values(), key=lambda one: not one.waiting)
-        if jobs:
-            jobs[0].died()
 
     def _fail(self, error: EngineError) -> None:
         """Give up until the next recording; everybody who waits hears why."""
         self._change("failed", error)
-        for utterance in list(self._jobs.values()):
-            if utterance.waiting:
-                utterance.fail(error)
+        self._jobs.fail(error)
 
     def _change(self, state: str, error: EngineError | None = None) -> None:
         if (state, error) == (self._state, self._error):
             return
         self._state, self._error = state, error
-        if state != "ready":
+        if state == "failed":
             self._capabilities = None
         if state == "warming":
             self._settled.clear()
         else:
             self._settled.set()
         self._on_change()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,12 +1,13 @@
 """One recording on its way through the speech process, as the daemon holds it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from v2m.domain.errors import EngineError, WorkerDiedError
-from v2m.domain.transcript import Transcript
-from v2m.infrastructure.engines._messages import Open
+from v2m.domain.transcript import PartialTranscript, Segment, Transcript
+from v2m.infrastructure.engines._messages import Encoded, Heard, Open, Partial
 
 MAX_DEATHS: Final = 2  # of the process while it works for one recording
 
@@ -17,17 +18,27 @@ class WorkerUtterance:
     def __init__(
         self,
         opening: Open,
-        audio_fd: int,
+        audio_fds: Sequence[int],
         dictation: int,
         *,
         ask: Callable[["WorkerUtterance", int], None],
         forget: Callable[["WorkerUtterance"], None],
+        on_partial: Callable[[PartialTranscript], None] | None = None,
+        on_encoded: Callable[[Segment, bytes], None] | None = None,
     ) -> None:
         self.opening = opening
         self.job = opening.job
-        self.audio_fd = audio_fd
+        self.audio_fds = audio_fds
         self._dictation = dictation  # 0: a file, which has no row in the history
+        self.heard_until = 0  # samples that were looked at
         self.speech_until = 0  # samples
+        self.speaking = False  # when they were looked at last
+        self._silent = asyncio.Event()  # the opposite
+        self._silent.set()
+        self._on_partial = on_partial
+        self._on_encoded = on_encoded
+        self._encoded_until = -1  # start of the last segment handed over: a new process begins again
+        self._promised = ""  # of the partials so far, what no later one changes
         self.samples: int | None = None
         self._answer: asyncio.Future[Transcript] | None = None
         self.error: EngineError | None = None  # perhaps before anybody asked
@@ -40,6 +51,31 @@ class WorkerUtterance:
     def waiting(self) -> bool:
         """Whether somebody waits for its text."""
         return self._answer is not None and not self._answer.done()
+
+    async def quiet(self) -> None:
+        """Return at the first verdict that no word is being spoken; at once if that is the last one."""
+        await self._silent.wait()
+
+    def heard(self, verdict: Heard) -> None:
+        """Take the worker's word on how far it has looked."""
+        self.heard_until = max(self.heard_until, verdict.heard_until)
+        self.speech_until = max(self.speech_until, verdict.speech_until)
+        if verdict.heard_until >= self.heard_until:  # else a new process that begins again
+            self.speaking = verdict.speaking
+            (self._silent.clear if verdict.speaking else self._silent.set)()
+
+    def partial(self, message: Partial) -> None:
+        """Hand over more text, unless a new process contradicts what the one before it promised."""
+        if self._on_partial is not None and message.text.startswith(self._promised):
+            stable = max(message.stable, len(self._promised))
+            self._promised = message.text[:stable]
+            self._on_partial(replace(message.transcript(), stable=stable))
+
+    def encoded(self, message: Encoded) -> None:
+        """Hand over a segment as FLAC, once: a new process closes the same ones again."""
+        if self._on_encoded is not None and message.start > self._encoded_until:
+            self._encoded_until = message.start
+            self._on_encoded(message.segment, message.flac)
 
     async def finish(self, samples: int) -> Transcript:
         """Decode up to `samples`. Raises EngineError."""

@@ -6,11 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from v2m.domain.audio import SAMPLE_RATE_HZ
+from v2m.domain.audio import SAMPLE_BYTES, SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError
 from v2m.domain.ports import EngineCapabilities, TranscribeOptions
-from v2m.domain.transcript import Hypothesis, Transcript
+from v2m.domain.transcript import Hypothesis, PartialTranscript, Passage, Transcript
 
 CAPABILITIES = EngineCapabilities(name="scripted", languages=("*",))
 
@@ -23,14 +24,24 @@ def line_of(texts: Sequence[str], number: int) -> str:
 class ScriptedEngine:
     """Runs inside the worker; answers each utterance with the next text after `delay_s`.
 
-    Meanwhile it makes a step of progress every `step_s`; by default none, as an engine that hangs.
+    Meanwhile it makes a step of progress every `step_s`; by default none, as an engine that hangs. One that
+    is `streaming` knows a word more with each second that it was fed.
     """
 
-    def __init__(self, texts: Sequence[str], *, delay_s: float = 0.0, step_s: float = math.inf) -> None:
-        self.capabilities = CAPABILITIES
+    def __init__(
+        self,
+        texts: Sequence[str] = (),
+        *,
+        delay_s: float = 0.0,
+        step_s: float = math.inf,
+        streaming: bool = False,
+        confidence: float = 0.0,
+    ) -> None:
+        self.capabilities = replace(CAPABILITIES, streaming=streaming)
         self._texts = texts
         self._delay_s = delay_s
         self._step_s = step_s
+        self._confidence = confidence
         self._count = 0
 
     def load(self) -> None:
@@ -40,27 +51,35 @@ class ScriptedEngine:
         """Begin an utterance in any language."""
         del language
         self._count += 1
-        return ScriptedStream(line_of(self._texts, self._count), self._delay_s, self._step_s)
+        hypothesis = Hypothesis(line_of(self._texts, self._count), self._confidence)
+        return ScriptedStream(hypothesis, self._delay_s, self._step_s)
 
 
 class ScriptedStream:
     """One utterance of a ScriptedEngine."""
 
-    def __init__(self, text: str, delay_s: float, step_s: float) -> None:
-        self._text = text
+    def __init__(self, hypothesis: Hypothesis, delay_s: float, step_s: float) -> None:
+        self._hypothesis = hypothesis
         self._delay_s = delay_s
         self._step_s = step_s
+        self._fed_bytes = 0
         self._abandoned = threading.Event()
 
+    @property
+    def text(self) -> str:
+        """What a streaming engine would have heard so far."""
+        return " ".join(self._hypothesis.text.split()[: self._fed_bytes // (SAMPLE_RATE_HZ * SAMPLE_BYTES)])
+
     def feed(self, pcm: bytes | memoryview) -> None:
-        """Take audio and forget it."""
+        """Take audio and forget all but its length."""
+        self._fed_bytes += len(pcm)
 
     def finish(self, alive: Callable[[], None] = lambda: None) -> Hypothesis:
         """Return the text after the delay; at once when abandoned."""
         until = time.monotonic() + self._delay_s
         while (left_s := until - time.monotonic()) > 0 and not self._abandoned.wait(min(left_s, self._step_s)):
             alive()
-        return Hypothesis(self._text, confidence=0.0)
+        return self._hypothesis
 
     def abandon(self) -> None:
         """End a running `finish`."""
@@ -75,6 +94,8 @@ class ScriptedTranscriber:
         self._delay_s = delay_s
         self._closed = False
         self.speech_until = 0  # what its recordings claim to have heard; a test sets it
+        self.silence = asyncio.Event()  # cleared by a test: a word is being spoken
+        self.silence.set()
         self.opened = 0
         self.finished = 0
 
@@ -98,12 +119,19 @@ class ScriptedTranscriber:
         """It never fails."""
         return ""
 
-    def open(self, dictation: int, audio_fd: int, options: TranscribeOptions) -> "ScriptedUtterance":
-        """Count a recording; its audio is not looked at."""
+    def open(
+        self,
+        dictation: int,
+        audio_fds: Sequence[int],
+        options: TranscribeOptions,
+        on_partial: Callable[[PartialTranscript], None] | None = None,
+    ) -> "ScriptedUtterance":
+        """Count a recording; its audio is not looked at. All of the text is one partial, just before its end."""
         del dictation, options
-        os.close(audio_fd)
+        for fd in audio_fds:
+            os.close(fd)
         self.opened += 1
-        return ScriptedUtterance(self)
+        return ScriptedUtterance(self, on_partial)
 
     async def wait_ready(self) -> None:
         """Return at once. Raises EngineError after `aclose`."""
@@ -124,14 +152,19 @@ class ScriptedTranscriber:
         text = line_of(self._texts, self.finished)
         await asyncio.sleep(self._delay_s)
         seconds = samples / SAMPLE_RATE_HZ
-        return Transcript(text, CAPABILITIES.name, seconds, seconds, decode_ms=self._delay_s * 1000, segments=1)
+        passages = (Passage(0.0, seconds, text),) if text else ()
+        decode_ms = self._delay_s * 1000
+        return Transcript(text, CAPABILITIES.name, seconds, seconds, decode_ms=decode_ms, segments=1, passages=passages)
 
 
 class ScriptedUtterance:
     """One recording of a ScriptedTranscriber."""
 
-    def __init__(self, transcriber: ScriptedTranscriber) -> None:
+    def __init__(
+        self, transcriber: ScriptedTranscriber, on_partial: Callable[[PartialTranscript], None] | None
+    ) -> None:
         self._transcriber = transcriber
+        self._on_partial = on_partial
         self._abandoned = False
 
     @property
@@ -139,11 +172,23 @@ class ScriptedUtterance:
         """What the transcriber was told to claim."""
         return self._transcriber.speech_until
 
+    @property
+    def speaking(self) -> bool:
+        """What the transcriber was told to claim."""
+        return not self._transcriber.silence.is_set()
+
+    async def quiet(self) -> None:
+        """Wait for the silence that the transcriber is told of."""
+        await self._transcriber.silence.wait()
+
     async def finish(self, samples: int) -> Transcript:
         """Return the next text of the script. Raises EngineError once abandoned."""
         if self._abandoned:
             raise EngineError("The recording was abandoned.")
-        return await self._transcriber.answer(samples)
+        heard = await self._transcriber.answer(samples)
+        if self._on_partial is not None:
+            self._on_partial(PartialTranscript(heard.text, len(heard.text), heard.duration_s, heard.passages))
+        return heard
 
     async def abandon(self) -> None:
         """Forget it; twice is fine."""

@@ -1,0 +1,72 @@
+"""Recordings with the texts that were spoken, to measure engines on."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from v2m.domain.errors import ConfigError
+
+SOUNDS: Final = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
+MANIFEST: Final = "manifest.json"
+# What is spoken in the recordings inside the wheel of the embedded engine; both texts are in the public domain.
+BUNDLED: Final = {
+    "beckett.wav": "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better.",
+    "two_cities.wav": "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of"
+    " foolishness, it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the"
+    " season of Darkness, it was the spring of hope, it was the winter of despair, we had everything before us, we had"
+    " nothing before us, we were all going direct to Heaven, we were all going direct the other way, in short, the"
+    " period was so far like the present period, that some of its noisiest authorities insisted on its being received,"
+    " for good or for evil, in the superlative degree of comparison only.",
+}
+HINT: Final = "Put FILE.wav beside FILE.txt with what is spoken in it, or a manifest.json: docs/bench.md."
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A sound file, and what is spoken in it; empty text: nothing is."""
+
+    path: Path
+    text: str
+
+
+def load_recordings(folder: Path | None) -> list[Recording]:
+    """Return the recordings of a folder, or without one those that come with the embedded engine.
+
+    A folder holds a `manifest.json` (a list of objects with `file` and `text`), or a text file beside each sound.
+
+    Raises:
+        ConfigError: the folder holds none, or its manifest is damaged.
+    """
+    if folder is None:
+        return list(_bundled())
+    manifest = folder / MANIFEST
+    try:
+        found = list(_listed(folder, json.loads(manifest.read_text()))) if manifest.is_file() else list(_paired(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{manifest} cannot be understood: {error}.", hint=HINT) from error
+    if not found:
+        raise ConfigError(f"There are no recordings with texts in {folder}.", hint=HINT)
+    if missing := next((one.path for one in found if not one.path.is_file()), None):
+        raise ConfigError(f"{manifest} names {missing}, which is not there.", hint=HINT)
+    return found
+
+
+def _listed(folder: Path, entries: list[dict[str, Any]]) -> Iterator[Recording]:
+    for entry in entries:
+        yield Recording(folder / str(entry["file"]), str(entry["text"]))
+
+
+def _paired(folder: Path) -> Iterator[Recording]:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in SOUNDS and (text := path.with_suffix(".txt")).is_file():
+            yield Recording(path, text.read_text().strip())
+
+
+def _bundled() -> Iterator[Recording]:
+    spec = find_spec("moonshine_voice")
+    for place in (spec and spec.submodule_search_locations) or ():
+        for name, text in BUNDLED.items():
+            yield Recording(Path(place) / "assets" / name, text)
