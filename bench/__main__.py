@@ -10,7 +10,19 @@ from pathlib import Path
 
 from bench._rows import Row, as_json, print_table
 
-BENCHES = ("trigger", "capture", "daemon", "delivery", "speech", "keyup", "listening", "vocabulary", "files", "cloud")
+BENCHES = (
+    "trigger",
+    "capture",
+    "daemon",
+    "delivery",
+    "speech",
+    "keyup",
+    "listening",
+    "load",
+    "vocabulary",
+    "files",
+    "cloud",
+)
 # What a reader wants to compare. Not the word error rate: the recordings are clean, read and few.
 IN_README = (
     "toak --start, spawn to exit p50",

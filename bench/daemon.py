@@ -11,7 +11,6 @@ from bench._rows import Row
 from support.audio import write_wav
 from support.daemon import Daemon, Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
 from support.pipewire import PipewireSession
-from support.speech import clips
 
 SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_AUDIO__BACKEND": "wav"}
 
@@ -23,19 +22,11 @@ def quantile(values: list[float], rank: float) -> float:
 
 
 def key_to_microphone(rounds: int) -> list[Row]:
-    """Byte read → `Microphone.open` called, while idle and while the engine decodes a long file."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        long = write_wav(Path(folder) / "long.wav", pcm=b"".join(clip.pcm for clip in clips()[:40]))
-        with new_home(V2M_AUDIO__BACKEND="wav") as home, running_daemon(home):
-            for when, busy in (("idle", False), ("while the engine decodes", True)):
-                with connect(home.socket) as peer:
-                    if busy:
-                        peer.sendall(frame({"cmd": "TRANSCRIBE_FILE", "data": {"file_path": str(long)}}))
-                    times = [opened(home) for _ in range(rounds)]
-                name = f"control byte → microphone open called, p95, {when}"
-                rows.append(Row(name, quantile(times, 0.95), "ms", 1.0, f"n = {rounds}"))
-    return rows
+    """Byte read → `Microphone.open` called, while idle; `bench.load` has it while an engine works."""
+    with new_home(V2M_AUDIO__BACKEND="wav") as home, running_daemon(home):
+        times = [opened(home) for _ in range(rounds)]
+    name = "control byte → microphone open called, p95, idle"
+    return [Row(name, quantile(times, 0.95), "ms", 1.0, f"n = {rounds}")]
 
 
 def opened(home: Home) -> float:

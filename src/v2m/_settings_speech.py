@@ -90,7 +90,7 @@ class OpenAi(Table):
     base_url: Address = Field(description="Address of the service; empty: the preset's.")
     preset: Literal["groq", "openai", "custom"] = Field(description="Which service; custom needs base_url.")
     model: str = Field(description="Model of the service; empty: the preset's.")
-    timeout_s: float = Field(gt=0, le=600, description="How long after the key's release a text is waited for.")
+    timeout_s: float = Field(ge=1, le=600, description="How long after the key's release a text is waited for.")
 
     @field_validator("preset")
     @classmethod

@@ -31,7 +31,9 @@ class Audio(Table):
     max_recording_s: int = Field(ge=1, le=86_400, description="A longer recording is stopped and transcribed.")
     tail_ms: int = Field(ge=0, le=300, description="How long a word being spoken at STOP may go on.")
     preroll_ms: int = Field(
-        ge=0, le=2000, description="How much sound before START is kept in memory; with the policy armed only."
+        ge=0,
+        le=2000,
+        description="How much is recorded from before START; needs the policy armed, which then listens all the time.",
     )
     lost_release_silence_s: int = Field(
         ge=1, le=86_400, description="After so long without speech, a recording whose key is held is closed."

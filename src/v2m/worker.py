@@ -23,7 +23,7 @@ from typing import Any, Final
 from v2m.domain.errors import EngineError
 from v2m.domain.ports import SpeechEngine, VoiceActivityDetector
 from v2m.domain.segments import SegmentRules
-from v2m.domain.text.vocabulary import parse_vocabulary
+from v2m.domain.text.vocabulary import Vocabulary, parse_vocabulary
 from v2m.infrastructure.engines._channel import Channel
 from v2m.infrastructure.engines._listening import Listening
 from v2m.infrastructure.engines._messages import Failed
@@ -52,33 +52,32 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="v2m.worker", description="The speech process of toakd.")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of a connected socket")
     parser.add_argument("--engine", choices=ENGINES, default="moonshine", help="none: listen only, for others")
-    parser.add_argument("--options", type=_options, default={}, help="what the engine is built with, as JSON")
+    parser.add_argument("--brief", type=_brief, default=({}, ()), help="descriptor of what the engine is built with")
     parser.add_argument("--vad", choices=["silero", "none"], help="none: everything is speech; scripted needs none")
     for rule in fields(SegmentRules):
         parser.add_argument(f"--{rule.name.replace('_', '-')}", type=float, default=rule.default)
     return parser.parse_args(argv)
 
 
-def _options(text: str) -> dict[str, Any]:
-    """Return a JSON object. Raises ValueError, which argparse reports."""
-    options = json.loads(text)
-    if not isinstance(options, dict):
-        raise ValueError("no object")  # noqa: TRY004 - argparse wants a ValueError
-    return options
+def _brief(text: str) -> tuple[dict[str, Any], list[str]]:
+    """Read options and vocabulary from a descriptor: a command line is short, and everybody may read it."""
+    with open(int(text), encoding="utf-8") as brief:  # noqa: PTH123 - a descriptor
+        options, vocabulary = json.load(brief)
+    return options, vocabulary
 
 
-def build_engine(name: str, options: Mapping[str, Any]) -> SpeechEngine:
+def build_engine(name: str, options: Mapping[str, Any], vocabulary: Vocabulary) -> SpeechEngine:
     """Make an engine, unloaded, from the keywords of its adapter. Raises ModelMissingError."""
     options = {key: Path(value) if key == "models_dir" else value for key, value in options.items()}
     match name:
         case "whisper":
             from v2m.infrastructure.engines.faster_whisper import FasterWhisperEngine
 
-            return FasterWhisperEngine(**options)
+            return FasterWhisperEngine(**options, vocabulary=vocabulary.words)
         case "sherpa":
             from v2m.infrastructure.engines.sherpa_onnx import SherpaOnnxEngine
 
-            return SherpaOnnxEngine(**options)
+            return SherpaOnnxEngine(**options, hotwords=vocabulary.words)
         case "onnx-asr":
             from v2m.infrastructure.engines.onnx_asr import OnnxAsrEngine
 
@@ -88,15 +87,15 @@ def build_engine(name: str, options: Mapping[str, Any]) -> SpeechEngine:
 
             return ScriptedEngine(**options)
         case _:
-            return _moonshine(**options)
+            return _moonshine(vocabulary, **options)
 
 
 def _moonshine(
+    vocabulary: Vocabulary,
     *,
     folder: str = "",
     copy: str | None = None,
     verified: str | None = None,
-    vocabulary: Sequence[str] = (),
     threads: int = 1,
 ) -> SpeechEngine:
     """Find the embedded model, or the one in a folder; `copy` is where one of its own may be."""
@@ -108,13 +107,12 @@ def _moonshine(
         copy=Path(copy) if copy else None,
         verified=Path(verified) if verified else None,
     )
-    return MoonshineEngine(folder=found, threads=threads, vocabulary=parse_vocabulary(vocabulary))
+    return MoonshineEngine(folder=found, threads=threads, vocabulary=vocabulary)
 
 
-def build_listening(channel: Channel, arguments: argparse.Namespace) -> Listening:
+def build_listening(channel: Channel, arguments: argparse.Namespace, vocabulary: Vocabulary) -> Listening:
     """Put the parts together. Raises EngineError when the VAD cannot be loaded."""
-    words = arguments.options.get("vocabulary") or arguments.options.get("hotwords") or ()
-    names = parse_vocabulary(words).names
+    names = vocabulary.names
     vad = arguments.vad or ("none" if arguments.engine == "scripted" else "silero")
     if vad == "none":  # one utterance per recording, whatever it sounds like
         return Listening(channel, build_vad=None, rules=SegmentRules.whole(math.inf), names=names)
@@ -129,10 +127,12 @@ def _build_vad() -> VoiceActivityDetector:
     return LevelledVad(SileroVad())
 
 
-def decode(channel: Channel, listening: Listening, make_engine: Callable[[], SpeechEngine]) -> None:
+def decode(
+    channel: Channel, listening: Listening, make_engine: Callable[[], SpeechEngine], vocabulary: Vocabulary
+) -> None:
     """Be the model thread; an engine that cannot be loaded is the end of the process."""
     try:
-        listening.decode(make_engine())
+        listening.decode(make_engine(), vocabulary)
     except EngineError as error:
         channel.send(Failed(error.code, str(error), error.hint))
         os._exit(EXIT_NO_MODEL)
@@ -153,15 +153,18 @@ def main() -> None:
     arguments = parse()
     close_the_hatches()
     channel = Channel(arguments.channel)
+    options, entries = arguments.brief
+    vocabulary = parse_vocabulary(entries)
     try:
-        listening = build_listening(channel, arguments)
+        listening = build_listening(channel, arguments, vocabulary)
     except EngineError as error:
         channel.send(Failed(error.code, str(error), error.hint))
         sys.exit(EXIT_NO_MODEL)
     if arguments.engine == "none":
         listening.do_without()
     else:
-        work = partial(decode, channel, listening, partial(build_engine, arguments.engine, arguments.options))
+        make_engine = partial(build_engine, arguments.engine, options, vocabulary)
+        work = partial(decode, channel, listening, make_engine, vocabulary)
         threading.Thread(target=or_exit, args=(work,), name="model", daemon=True).start()
     or_exit(listening.run)
 

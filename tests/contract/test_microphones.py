@@ -31,6 +31,7 @@ __all__ = ["pipewire"]
 SERVED = {
     "pipewire": PipewireMicrophone,
     "pipewire-armed": lambda: PipewireMicrophone(policy="armed"),
+    "pipewire-listening": lambda: PipewireMicrophone(policy="armed", preroll_ms=200),
     "portaudio": PortaudioMicrophone,
     "parec": ParecMicrophone,
     "chain": lambda: MicrophoneChain([PipewireMicrophone(), PortaudioMicrophone(), ParecMicrophone()]),
@@ -150,6 +151,25 @@ def test_the_microphone_can_be_opened_again_and_after_aclose(microphone: Microph
             spool.close()
             if number == 1:
                 await microphone.aclose()
+        await microphone.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_between_release_and_the_next_open_nothing_is_in_the_graph(
+    microphone: Microphone, store: SpoolDirectory, pipewire: PipewireSession
+) -> None:
+    async def scenario() -> None:
+        await microphone.warm()
+        for _ in range(2):
+            await microphone.release()
+            await microphone.release()
+            await asyncio.to_thread(wait_until, lambda: not linked(pipewire), what="the link to go")
+            spool = store.take(1)
+            recording = await microphone.open(spool)
+            await recording.first_sample()
+            await recording.close()
+            spool.close()
         await microphone.aclose()
 
     asyncio.run(scenario())

@@ -1,8 +1,8 @@
 """What breaks, what the user is told, and that no dictated word is lost: each fault across a process boundary."""
 
 import os
-import signal
 import re
+import signal
 import subprocess
 import sys
 import time

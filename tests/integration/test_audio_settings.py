@@ -162,8 +162,9 @@ def test_min_recording(settings, min_recording_ms, phase):
 def test_silence_ends_what_was_started_so(settings, verb, limit):
     async def scenario(container, output, notifier):
         await ask(container, verb)
-        while container.dictations.recording or container.dictations.queue:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            while container.dictations.recording or container.dictations.queue:
+                await asyncio.sleep(0.02)
         return (await newest(container))["phase"]
 
     assert recorded(settings, scenario, **{limit: 1}) == "held"

@@ -12,8 +12,8 @@ from v2m.core.di.speech import make_transcriber
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-TRIED, MATTER = (clip.pcm for clip in wheel_clips()[:2])
-CITIES = b"".join(clip.pcm for clip in wheel_clips() if clip.id in ("two_cities-1", "two_cities-2"))
+SPOKEN = {clip.id: clip.pcm for clip in wheel_clips()}
+MATTER, TIMES, WISDOM = (SPOKEN[name] for name in ("beckett-2", "two_cities-1", "two_cities-2"))
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def heard(*recordings, **settings):
 RECORDINGS = {
     "word": MATTER,
     "noise after": MATTER + noise(3, -50),
-    "pause": TRIED + silence(1.2) + MATTER,
+    "pause": TIMES + silence(1.2) + MATTER,
     "silence around": silence(2) + MATTER + silence(2),
-    "long": CITIES,
+    "long": TIMES + WISDOM,
 }
 
 
@@ -148,3 +148,19 @@ def test_language(settings, language):
         return used
 
     assert run(arguments, scenario) == language
+
+
+def test_profiles(settings):
+    wanted = dict(enumerate(("en", "de", "fr", "es", "it", "pt", "nl", "pl", "cs"), start=1))
+    arguments = {**settings, "transcription.backend": "scripted"}
+    arguments |= {f"profile.{slot}.language": language for slot, language in wanted.items()}
+
+    async def scenario(container, output, notifier):
+        used = {}
+        for slot in wanted:
+            await ask(container, "START_RECORDING", profile=slot)
+            used[slot] = container.dictations.recording.language
+            await ask(container, "ABORT_RECORDING")
+        return used
+
+    assert run(arguments, scenario) == wanted

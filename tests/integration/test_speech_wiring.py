@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,14 @@ TABLE = [
     ("whisper", "whisper.vad_parameters.speech_pad_ms", 9, {"vad_parameters.speech_pad_ms": 9}),
     ("whisper", "threads", 3, {"cpu_threads": 3}),
     ("whisper", "languages", ["en", "de"], {"languages": ["en", "de"]}),
-    ("whisper", "vocabulary.words", WORDS, {"vocabulary": ["ComfyUI"]}),
+    ("whisper", "vocabulary.words", WORDS, {"vocabulary": WORDS}),
     ("sherpa", "sherpa.model", "/mine", {"model": "/mine", "knows": []}),
     ("sherpa", "sherpa.provider", "cuda", {"provider": "cuda"}),
     ("sherpa", "sherpa.decoding", "greedy_search", {"decoding": "greedy_search"}),
     ("sherpa", "sherpa.hotwords_score", 3.5, {"hotwords_score": 3.5}),
     ("sherpa", "threads", 3, {"threads": 3}),
     ("sherpa", "languages", ["en", "de"], {"languages": ["en", "de"]}),
-    ("sherpa", "vocabulary.words", WORDS, {"hotwords": ["ComfyUI"]}),
+    ("sherpa", "vocabulary.words", WORDS, {"vocabulary": WORDS}),
     ("onnx-asr", "onnx_asr.model", "/mine", {"model": "/mine", "knows": []}),
     ("onnx-asr", "onnx_asr.quantization", "int8", {"quantization": "int8"}),
     ("onnx-asr", "onnx_asr.provider", "cuda", {"provider": "cuda"}),
@@ -82,25 +83,28 @@ def whole(setting):
 
 
 def started_with(settings):
-    """Return the command line of the speech process as that process reads it."""
+    """Return the command line of the speech process as that process reads it, its options and its vocabulary."""
 
     async def scene():
         transcriber = make_transcriber(load_settings(settings), lambda: None)
         async with tended(transcriber, ready=False):
             await until(lambda: transcriber.pid)
-            return Path(f"/proc/{transcriber.pid}/cmdline").read_text()
+            words = Path(f"/proc/{transcriber.pid}/cmdline").read_text().split("\0")[:-1]
+            assert not any(WORDS[0] in word for word in words)  # everybody can read it
+            words = [word for word in words if not word.startswith("--brief=")]
+            arguments = worker.parse(words[words.index("v2m.worker") + 1 :])
+            return arguments, transcriber.options, transcriber.vocabulary
 
-    words = asyncio.run(scene()).split("\0")[:-1]
-    return worker.parse(words[words.index("v2m.worker") + 1 :])
+    return asyncio.run(scene())
 
 
 def told(settings):
     """Return rules, engine and options of the speech process by name."""
-    arguments = vars(started_with(settings))
-    options = arguments.pop("options")
-    del arguments["channel"]
+    arguments, options, vocabulary = started_with(settings)
+    arguments, options = vars(arguments), json.loads(json.dumps(options))
+    del arguments["channel"], arguments["brief"]
     inner = {f"vad_parameters.{name}": value for name, value in options.pop("vad_parameters", {}).items()}
-    return {**arguments, **options, **inner}
+    return {**arguments, **options, **inner, "vocabulary": vocabulary}
 
 
 @pytest.mark.parametrize(("engine", "setting", "value", "expected"), TABLE, ids=[f"{row[0]}-{row[1]}" for row in TABLE])
@@ -115,9 +119,9 @@ def test_a_setting_reaches_the_process_that_it_is_about(engine, setting, value, 
 
 @pytest.mark.parametrize("engine", ADAPTERS)
 def test_what_the_process_is_told_is_what_the_adapter_takes(engine):
-    arguments = started_with({"transcription.backend": engine})
+    arguments, options, _ = started_with({"transcription.backend": engine})
     assert arguments.engine == engine
-    inspect.signature(ADAPTERS[engine]).bind(**arguments.options)
+    inspect.signature(ADAPTERS[engine]).bind(**options)
 
 
 def test_the_table_leaves_no_setting_of_these_engines_out():

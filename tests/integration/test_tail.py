@@ -140,8 +140,7 @@ def test_what_has_been_heard_is_told_to_whoever_listens_and_said_once_as_final(s
             transcriber.hear(PartialTranscript("One too", 3, 0.5))
             await ask(container, "STOP_RECORDING")
             told.close()
-            frames = [frame async for frame in told]
-        return frames
+            return [frame async for frame in told]
 
     frames = run(settings, scenario, transcriber=transcriber)
     first, *_, last = [frame["data"] for frame in frames]

@@ -171,7 +171,7 @@ def test_a_corrupt_model_is_named(tmp_path):
 def test_an_unknown_language_fails_the_dictation_and_not_the_engine():
     async def scene():
         async with running() as transcriber:
-            with pytest.raises(EngineError, match="cannot do the language .de."):
+            with pytest.raises(EngineError, match=r"cannot do the language .de."):
                 await transcribe(transcriber, wheel_clips()[1].pcm, TranscribeOptions(language="de"))
             assert (await transcribe(transcriber, wheel_clips()[1].pcm)).text == "No matter."
             assert transcriber.loads == 1

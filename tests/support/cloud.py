@@ -1,6 +1,5 @@
 """Clients of a speech service on loopback, and dictations through one; the listening process is real."""
 
-import asyncio
 import io
 import os
 from contextlib import asynccontextmanager

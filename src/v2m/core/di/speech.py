@@ -80,6 +80,7 @@ def _worker(
     return WorkerProcess(
         engine=engine,
         options=_options(settings, engine),
+        vocabulary=settings.vocabulary.words,
         arguments=[*_rules(settings), *arguments],
         residency=residency,
         idle_s=60 * speech.idle_unload_min,
@@ -103,17 +104,16 @@ def _rules(settings: Settings) -> list[str]:
 def _options(settings: Settings, engine: str) -> Mapping[str, Any]:
     """Return the keywords of an engine's adapter."""
     speech = settings.transcription
-    words = parse_vocabulary(settings.vocabulary.words).words
     models = {"models_dir": str(data_dir() / "models"), "languages": list(speech.languages)}
     match engine:
         case "none":
             return {}
         case "whisper":
             whisper = speech.whisper.model_dump(exclude={"keep_warm"})
-            return {**models, **whisper, "cpu_threads": speech.threads, "vocabulary": list(words)}
+            return {**models, **whisper, "cpu_threads": speech.threads}
         case "sherpa":
             sherpa = {**speech.sherpa.model_dump(), "knows": list(_model_languages("sherpa", speech.sherpa.model))}
-            return {**models, **sherpa, "threads": speech.threads, "hotwords": list(words)}
+            return {**models, **sherpa, "threads": speech.threads}
         case "onnx-asr":
             onnx = {**speech.onnx_asr.model_dump(), "knows": list(_model_languages("onnx-asr", speech.onnx_asr.model))}
             return {**models, **onnx, "threads": speech.threads}
@@ -125,7 +125,6 @@ def _options(settings: Settings, engine: str) -> Mapping[str, Any]:
                 "copy": str(data_dir() / "models" / "moonshine-tiny-en"),
                 "verified": str(settings.paths.state() / "verified-models.json"),
                 "threads": speech.threads,
-                "vocabulary": list(settings.vocabulary.words),
             }
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from v2m.infrastructure._run import end_group
 from v2m.infrastructure.engines._messages import Message, Unpacker, send_now
@@ -46,17 +47,18 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def spawned(argv: Sequence[str]) -> AsyncIterator[Child]:
-    """Start a process that takes `--channel`; leaving ends it at once. Raises OSError."""
+async def spawned(argv: Sequence[str], brief: bytes) -> AsyncIterator[Child]:
+    """Start a process that takes `--channel` and reads `--brief`; leaving ends it at once. Raises OSError."""
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
     process = None
     try:
-        with theirs:
+        with theirs, _readable(brief) as briefing:
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 f"--channel={theirs.fileno()}",
-                pass_fds=[theirs.fileno()],
+                f"--brief={briefing}",
+                pass_fds=[theirs.fileno(), briefing],
                 stdin=DEVNULL,
                 stdout=DEVNULL,
                 start_new_session=True,
@@ -66,3 +68,14 @@ async def spawned(argv: Sequence[str]) -> AsyncIterator[Child]:
         ours.close()
         if process is not None:
             await end_group(process)
+
+
+@contextlib.contextmanager
+def _readable(content: bytes) -> Iterator[int]:
+    """Yield a descriptor from which the content can be read once."""
+    fd = os.memfd_create("v2m-brief", os.MFD_CLOEXEC)
+    try:
+        os.pwrite(fd, content, 0)
+        yield fd
+    finally:
+        os.close(fd)

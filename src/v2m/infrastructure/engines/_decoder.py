@@ -8,6 +8,7 @@ from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError
 from v2m.domain.ports import SpeechEngine
 from v2m.domain.text.believable import believe
+from v2m.domain.text.vocabulary import Vocabulary, corrected
 from v2m.domain.transcript import Hypothesis, Segment
 from v2m.infrastructure.engines._agenda import Agenda, Kind, Task
 from v2m.infrastructure.engines._flow import Flow
@@ -25,13 +26,18 @@ class Decoder:
         engine: SpeechEngine,
         agenda: Agenda,
         *,
+        vocabulary: Vocabulary,
         send: Send,
         alive: Callable[[], None],
         finish: Callable[[Listener], None],
     ) -> None:
-        """Take a loaded engine; `alive` is called with each sign of progress, `finish` when a recording is over."""
+        """Take a loaded engine; its text is corrected by the vocabulary where it cannot favour words itself.
+
+        `alive` is called with each sign of progress, `finish` when a recording is over.
+        """
         self._engine = engine
         self._agenda = agenda
+        self._vocabulary = vocabulary
         self._send = send
         self._alive = alive
         self._finish = finish
@@ -98,7 +104,11 @@ class Decoder:
         if not self._agenda.begin(task, stream):
             return Hypothesis(""), 0.0
         stream.feed(utterance(task.listener.audio, segment))
-        return stream.finish(self._alive), (time.perf_counter() - started) * 1000
+        heard = self._corrected(stream.finish(self._alive))
+        return heard, (time.perf_counter() - started) * 1000
+
+    def _corrected(self, heard: Hypothesis) -> Hypothesis:
+        return heard if self._can.hotwords else corrected(heard, self._vocabulary)
 
     # --- an engine that streams -----------------------------------------------------------------------
 
@@ -119,7 +129,7 @@ class Decoder:
         listener, segment = task.listener, _segment(task)
         started = time.perf_counter()
         flow = listener.flow or self._open_flow(listener, segment.start)
-        heard = flow.finish(segment.end, self._alive)
+        heard = self._corrected(flow.finish(segment.end, self._alive))
         listener.flow = None
         listener.decode_ms += (time.perf_counter() - started) * 1000
         listener.note(segment, heard)

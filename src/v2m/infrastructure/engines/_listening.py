@@ -10,6 +10,7 @@ from typing import Final
 from v2m.domain.errors import EngineError, StorageError, UnreadableAudioError
 from v2m.domain.ports import EngineCapabilities, SpeechEngine, VoiceActivityDetector
 from v2m.domain.segments import SegmentRules
+from v2m.domain.text.vocabulary import Vocabulary
 from v2m.domain.transcript import Hypothesis, Segment
 from v2m.infrastructure._spool_reader import SpoolReader
 from v2m.infrastructure.engines._agenda import Agenda, Kind, Task
@@ -71,11 +72,18 @@ class Listening:
                 self._obey(message, fds)
             self._look()
 
-    def decode(self, engine: SpeechEngine) -> None:
+    def decode(self, engine: SpeechEngine, vocabulary: Vocabulary) -> None:
         """Load an engine and work off the agenda: the model thread. Raises EngineError when it cannot be loaded."""
         engine.load()
         self._ready(engine.capabilities)
-        Decoder(engine, self._agenda, send=self._channel.send, alive=self._tell_alive, finish=self._finish).run()
+        Decoder(
+            engine,
+            self._agenda,
+            vocabulary=vocabulary,
+            send=self._channel.send,
+            alive=self._tell_alive,
+            finish=self._finish,
+        ).run()
 
     def do_without(self) -> None:
         """Decode nothing: recordings are cut, encoded and given an empty text."""

@@ -38,6 +38,7 @@ class WorkerProcess:
         *,
         engine: str,
         options: Mapping[str, Any] | None = None,
+        vocabulary: Sequence[str] = (),
         arguments: Sequence[str] = (),
         on_change: Callable[[], None] = lambda: None,
         patience_s: float = 5.0,
@@ -46,12 +47,14 @@ class WorkerProcess:
     ) -> None:
         """Take the engine's name, its options and further arguments of `python -m v2m.worker`; starts nothing.
 
-        The options are the keywords of its adapter, as JSON has values. `patience_s` is how long a process
-        with work may be silent, at least, before it is replaced. `residency` says how long a process without
-        work stays: `warm` for ever, `idle-unload` for `idle_s`, `on-record` not at all.
+        The options are the keywords of its adapter, as JSON has values; `vocabulary` holds entries of the
+        user's. `patience_s` is how long a process with work may be silent, at least, before it is replaced.
+        `residency` says how long a process without work stays: `warm` for ever, `idle-unload` for `idle_s`,
+        `on-record` not at all.
         """
         self._argv = [sys.executable, "-P", "-m", "v2m.worker", "--engine", engine, *arguments]
-        self._argv += ["--options", json.dumps(dict(options))] if options else []
+        self.options = dict(options or {})
+        self.vocabulary = list(vocabulary)
         self._on_change = on_change
         self._patience = Patience(patience_s)
         self._keep_s = {"warm": math.inf, "idle-unload": idle_s, "on-record": 0.0}[residency]
@@ -168,13 +171,16 @@ class WorkerProcess:
                 async with asyncio.timeout(min(MAX_BACKOFF_S, 0.25 * 2**failures)):
                     await self._wanted.wait()
 
+    def _brief(self) -> bytes:
+        return json.dumps([self.options, self.vocabulary]).encode()
+
     async def _live(self) -> None:
         """Start a process, give it the open recordings, take its answers until it ends."""
         self._wanted.clear()
         self._change("warming")
         child = None
         try:
-            async with spawned(self._argv) as child:
+            async with spawned(self._argv, self._brief()) as child:
                 self._child = child
                 for utterance in self._jobs:
                     self._jobs.announce(utterance)
