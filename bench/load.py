@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench._rows import Row
 from bench.daemon import quantile
@@ -77,8 +77,9 @@ def recorded(home: Home) -> Recorded:
     return Recorded(float(opened_ms), overrun, (last_ns - first_ns) / 1e6 - 1000 * head / RATE)
 
 
-def _recording(home: Home) -> dict[str, object]:
-    return home.ask("GET_STATUS")["data"]["recording"]
+def _recording(home: Home) -> dict[str, Any]:
+    recording: dict[str, Any] = home.ask("GET_STATUS")["data"]["recording"]
+    return recording
 
 
 async def first_decode(starts: int) -> list[Row]:

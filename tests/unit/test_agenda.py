@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from support.listening import Detector, GatedEngine, Growing, listening
+from v2m.domain.text.vocabulary import Vocabulary
 from v2m.domain.transcript import Segment
 from v2m.infrastructure.engines import _messages as wire
 from v2m.infrastructure.engines._agenda import Agenda, Kind, Task
@@ -25,6 +26,7 @@ class Desk:
         decoder = Decoder(
             self.engine,
             self.agenda,
+            vocabulary=Vocabulary(),
             send=self._send,
             alive=lambda: None,
             finish=lambda one: self.told.put(one.result()),
