@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from support.cloud import KEY, dictate, lasting, sentence, through, twelve_seconds
+from support.cloud import KEY, Dictation, dictate, lasting, sentence, through, twelve_seconds
 from support.container import private_home
-from support.speech import RATE, silence, tended
-from support.speech_server import says, serving, slow
+from support.speech import RATE, silence, tended, until
+from support.speech_server import reset, says, serving, slow
 from v2m.config import load_settings
 from v2m.core.di.speech import make_transcriber
 from v2m.domain.errors import EngineReason, EngineUnavailableError
+from v2m.infrastructure._spool import SpoolDirectory
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -89,9 +90,9 @@ def test_the_model_is_asked_for():
 
 
 def test_a_service_that_is_late_is_given_up_after_the_timeout():
-    late = slow(0.5, says("Late."))
+    late = slow(1.5, says("Late."))
     assert outcome(behaviour=late)[1] is None
-    _, error = outcome(behaviour=late, transcription__openai__timeout_s=0.2)
+    _, error = outcome(behaviour=late, transcription__openai__timeout_s=1)
     assert error.reason is EngineReason.TIMEOUT
 
 
@@ -119,6 +120,41 @@ def test_long_stretches_go_by_themselves_only_if_that_is_wanted():
     early, whole = (asked(pcm, cloud__upload_while_speaking=wanted) for wanted in (True, False))
     assert len(early) > len(whole) == 1
     assert lasting(whole[0]) > max(lasting(each) for each in early)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_before_the_key_goes_up_nothing_is_sent_unless_that_is_wanted(tmp_path, wanted):
+    async def scene(spools):
+        async with serving() as service:
+            chosen = through(service, {}, **{"cloud.upload_while_speaking": wanted})
+            transcriber = make_transcriber(load_settings(chosen), lambda: None)
+            async with tended(transcriber):
+                dictation = Dictation(transcriber, spools)
+                dictation.say(twelve_seconds(), silence(32))  # closes a stretch, however long it may be
+                await until(lambda: dictation.utterance._parts)
+                if wanted:
+                    await until(lambda: service.requests)
+                early = len(service.requests)
+                await dictation.stop()
+            return early, len(service.requests)
+
+    with SpoolDirectory(tmp_path / "spool", max_recording_s=60, on_degraded=print) as spools:
+        early, in_all = asyncio.run(scene(spools))
+    assert (early > 0) is wanted
+    assert in_all >= 1
+
+
+def test_all_that_is_listed_behind_a_service_takes_over_in_order():
+    async def scene():
+        async with serving() as service:
+            service.default = service.on_probe = reset
+            listed = {"transcription.fallback": ["whisper", "scripted"], "transcription.script": ["by the third"]}
+            chosen = through(service, {}, **listed, **{"transcription.whisper.model": "/nowhere/gone"})
+            transcriber = make_transcriber(load_settings(chosen), lambda: None)
+            async with tended(transcriber):
+                return (await dictate(transcriber, sentence())).text
+
+    assert asyncio.run(scene()) == "by the third"
 
 
 def test_the_users_words_are_the_prompt():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import authority
 from support.daemon import BIN, Home, new_home, wait_until
 from support.file_server import FileServer, file_server
 from support.mounts import on_small_disk, resize
@@ -34,7 +35,7 @@ from support.own_models import (
     tar,
     write_list,
 )
-from support.speech_server import HTML, answers, authority, closed_port, endless
+from support.speech_server import HTML, answers, closed_port, endless
 from v2m.domain.errors import DownloadError, StorageError
 from v2m.infrastructure.models._transfer import FRUITLESS, Transfer
 from v2m.infrastructure.models.catalogue import load_catalogue

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import authority
 from support.daemon import BIN, Home, new_home
 from support.file_server import FileServer, file_server
 from support.own_models import (
@@ -30,7 +31,6 @@ from support.own_models import (
     tar,
     write_list,
 )
-from support.speech_server import authority
 from v2m.infrastructure.models.catalogue import load_catalogue
 
 pytestmark = pytest.mark.integration

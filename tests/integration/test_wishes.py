@@ -67,6 +67,28 @@ def test_a_language_the_engine_cannot_do_is_refused_at_start(settings):
     run(settings, scenario)
 
 
+def test_before_the_engine_is_loaded_its_languages_are_known(settings):
+    async def scenario(container, output, notifier):
+        assert (await ask(container, "GET_STATUS"))["engine"]["name"] is None
+        with pytest.raises(LanguageError, match="cannot do the language 'de'"):
+            await ask(container, "START_RECORDING", language="de")
+
+    run({**settings, "transcription.residency": "on-record"}, scenario)
+
+
+def test_a_retry_in_a_language_the_engine_cannot_do_is_refused(settings):
+    async def scenario(container, output, notifier):
+        await ready(container)
+        await ask(container, "START_RECORDING")
+        while container.dictations.recording.spool.head < 32000:
+            await asyncio.sleep(0.02)
+        dictation = (await ask(container, "STOP_RECORDING"))["dictation"]
+        with pytest.raises(LanguageError, match="cannot do the language 'de'"):
+            await ask(container, "RETRY_DICTATION", dictation=dictation, language="de")
+
+    run(settings, scenario)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("transcription.language", "de"), ("profile.3.language", "es-MX"), ("transcription.languages", ["en", "fr"])],

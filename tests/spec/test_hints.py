@@ -17,7 +17,7 @@ from v2m.ui.verbs import build_group
 pytestmark = pytest.mark.spec
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "PROTOCOL.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "PROTOCOL.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACEHOLDERS = {"ID": "17", "CMD": "PING", "VERB": "status"}
 # What does not exist yet stands there: the one teaches how to add a verb, and has its own test.
 AHEAD = {"extending.md", "specification.md"}

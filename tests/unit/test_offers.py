@@ -2,7 +2,7 @@
 
 import pytest
 
-from v2m.domain.offers import OFFERS, WHISPER, advice, can_do, locale_language, mismatch, refusal
+from v2m.domain.offers import OFFERS, WHISPER, advice, can_do, languages_of, locale_language, mismatch, refusal
 
 pytestmark = pytest.mark.unit
 
@@ -46,6 +46,14 @@ def test_a_refusal_names_those_that_can_and_how_to_get_them():
     assert advice("ja-JP") == "pip install 'v2m[whisper]', then v2m models suggest --language ja"
     assert "no engine of v2m can" in refusal("whisper", "tlh")
     assert advice("tlh") == "v2m models list"
+
+
+@pytest.mark.parametrize(
+    ("folder", "languages"),
+    [("tiny-en", ("en",)), ("moonshine-base-es", ("es",)), ("my model", ("en",)), ("", ("en",))],
+)
+def test_the_language_of_a_moonshine_model_is_in_its_name(folder, languages):
+    assert languages_of(folder) == languages
 
 
 def test_a_desktop_in_a_language_the_engine_knows_is_no_mismatch():

@@ -16,6 +16,7 @@ from v2m.application.files import Files
 from v2m.application.outbox import Ticket
 from v2m.application.pipeline import Job, Outcome, Pipeline
 from v2m.application.status import Status, outputs
+from v2m.application.tongue import Tongue
 from v2m.core.command_bus import CommandBus
 from v2m.core.ipc_protocol import MAX_PAYLOAD_SIZE, PROTOCOL_VERSION
 from v2m.domain.audio import CaptureReport
@@ -52,6 +53,7 @@ class Handlers:
         transcriber: Transcriber,
         microphone: Microphone,
         pinned_device: str,
+        tongue: Tongue,
         status: Status,
         shut_down: Callable[[bool], None],
     ) -> None:
@@ -64,6 +66,7 @@ class Handlers:
         self._transcriber = transcriber
         self._microphone = microphone
         self._pinned_device = pinned_device
+        self._tongue = tongue
         self._status = status
         self._shut_down = shut_down
 
@@ -161,12 +164,14 @@ class Handlers:
         entry = self._rested(await self._entry(command.dictation))
         if not entry.spool:
             raise ProtocolError(f"The audio of dictation {entry.dictation} is gone.", hint="v2m history")
+        language = command.language or entry.language or "auto"
+        self._tongue.check(language)
         path = Path(entry.spool)
         try:
             samples, fds = self._spools.samples(path), self._spools.open_reader(path)
         except StorageError as error:
             raise ProtocolError(str(error), hint="v2m history") from error
-        options = TranscribeOptions(command.language or entry.language or "auto", vad=command.vad, live=False)
+        options = TranscribeOptions(language, vad=command.vad, live=False)
         utterance = self._transcriber.open(entry.dictation, fds, options)
         job = Job(
             entry.dictation,

@@ -197,9 +197,9 @@ class Pipeline:
     def _silence(job: Job, transcript: Transcript) -> str:
         """Say why there is no text."""
         level = decibels(job.report.peak)
-        peak = "" if job.resumed else f" (peak −{-level:.0f} dB)"  # kept audio does not say
+        peak = "" if job.resumed else f" (peak −{abs(level):.0f} dB)"  # kept audio does not say
         if level <= MUTED_DB and peak:
-            return f"peak −{-level:.0f} dB from {job.report.source or 'the microphone'} — muted?"
+            return f"peak −{abs(level):.0f} dB from {job.report.source or 'the microphone'} — muted?"
         if transcript.suppressed:
             return f"only what engines write for noise was heard{peak}"
         return f"no speech was found{peak}"

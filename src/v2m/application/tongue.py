@@ -15,10 +15,20 @@ class Tongue:
     """The languages of the settings, and what the engine can do."""
 
     def __init__(
-        self, transcriber: Transcriber, *, language: str, profiles: Mapping[int, str], desktop: str = ""
+        self,
+        transcriber: Transcriber,
+        *,
+        language: str,
+        profiles: Mapping[int, str],
+        desktop: str = "",
+        known: tuple[str, ...] = (),
     ) -> None:
-        """Take the language of the settings, of the profile slots that set one, and of the desktop's locale."""
+        """Take the language of the settings, of the profile slots that set one, and of the desktop's locale.
+
+        `known` are the engine's, as far as they are known before it is loaded.
+        """
         self._desktop = desktop
+        self._known = known
         self._transcriber = transcriber
         self._language = language
         self._profiles = profiles
@@ -35,8 +45,8 @@ class Tongue:
 
     def mismatch(self) -> str:
         """Return one sentence when the desktop's language is none of the loaded engine's, else empty."""
-        can = self._transcriber.capabilities
-        return mismatch(can.languages, self._desktop) if can is not None else ""
+        _, languages = self._engine()
+        return mismatch(languages, self._desktop) if languages else ""
 
     async def tell_once(self, announcer: Announcer, first_time: Callable[[], bool]) -> None:
         """Say once in the life of an installation that the engine does not know the desktop's language."""
@@ -48,7 +58,12 @@ class Tongue:
                 announcer.say("Language", f"{problem} {advice(self._desktop)}", urgent=True)
 
     def check(self, language: str) -> None:
-        """Refuse what the loaded engine cannot do; while it loads nothing is known. Raises LanguageError."""
+        """Refuse what the engine cannot do, as far as that is known before it is loaded. Raises LanguageError."""
+        name, languages = self._engine()
+        if languages and not can_do(languages, language):
+            raise LanguageError(refusal(name, language), hint=advice(language))
+
+    def _engine(self) -> tuple[str, tuple[str, ...]]:
+        """Return the engine's name and languages; none while they are not known."""
         can = self._transcriber.capabilities
-        if can is not None and not can_do(can.languages, language):
-            raise LanguageError(refusal(can.name, language), hint=advice(language))
+        return (can.name, can.languages) if can is not None else ("of the settings", self._known)

@@ -52,6 +52,12 @@ def locale_language(*variables: str | None) -> str:
     return "" if name in ("C", "POSIX") else primary(name)
 
 
+def languages_of(model: str) -> tuple[str, ...]:
+    """Return the language of a Moonshine model by the name of its folder, `tiny-es`; English where it names none."""
+    tag = primary(model.rpartition("-")[2])
+    return (tag,) if tag in WHISPER else ("en",)
+
+
 def can_do(languages: tuple[str, ...], language: str) -> bool:
     """Tell whether one of these languages, or `*`, is the one asked for; everybody can do `auto`."""
     return language == "auto" or ANY[0] in languages or primary(language) in languages

@@ -37,7 +37,7 @@ from v2m.core.di.adapters import (
     make_sessions,
     open_history,
 )
-from v2m.core.di.speech import make_transcriber
+from v2m.core.di.speech import known_languages, make_transcriber
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
 from v2m.core.logging import configure
@@ -226,6 +226,7 @@ def _tongue(settings: Settings, transcriber: Transcriber) -> Tongue:
         transcriber,
         language=settings.transcription.language,
         profiles=settings.profile.languages(),
+        known=known_languages(settings),
         desktop=locale_language(*(locale.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))),
     )
 
@@ -297,6 +298,7 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
         transcriber=ports.transcriber,
         microphone=ports.microphone,
         pinned_device=settings.audio.device,
+        tongue=tongue,
         status=status,
         shut_down=shut_down,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from v2m import __version__
 from v2m.config import Settings
 from v2m.domain.errors import ConfigError
-from v2m.domain.offers import OFFERS, advice, can_do, refusal
+from v2m.domain.offers import OFFERS, advice, can_do, languages_of, refusal
 from v2m.domain.ports import Transcriber
 from v2m.domain.text.vocabulary import parse_vocabulary
 from v2m.utils.paths import data_dir
@@ -27,24 +27,28 @@ def make_transcriber(settings: Settings, on_change: Callable[[], None]) -> Trans
     Raises:
         ConfigError: an engine cannot do a language of the settings; a word of the vocabulary is none.
     """
-    from v2m.infrastructure.engines.chain import EngineChain
-
     first, *others = dict.fromkeys((_chosen(settings), *settings.transcription.fallback))
     check_languages(settings, first)
     if first == "openai":
-        local = [name for name in others if name != "openai"]
-        return _service(settings, local[0] if local else None, on_change)
+        return _service(settings, settings.transcription.residency, on_change, floor=others)
+    return _local(settings, [first, *others], on_change)
+
+
+def _local(settings: Settings, engines: Sequence[str], on_change: Callable[[], None]) -> Transcriber:
+    """Return the first engine, and behind it those that take over."""
+    from v2m.infrastructure.engines.chain import EngineChain
+
+    first, *others = engines
+    serving = _worker(settings, first, _residency(settings, first), on_change)
     if not others:
-        return _worker(settings, first, _residency(settings, first), on_change)
-    chain: list[Transcriber] = [_worker(settings, first, _residency(settings, first), on_change)]
-    chain += [_substitute(settings, name, on_change) for name in others]
-    return EngineChain(chain)
+        return serving
+    return EngineChain([serving, *(_substitute(settings, name, on_change) for name in others)])
 
 
 def make_engine(settings: Settings, name: str) -> Transcriber:
     """Return one engine by itself, kept warm, whatever else the settings name."""
     if name == "openai":
-        return _service(settings, None, _ignore)
+        return _service(settings, "warm", _ignore)
     return _worker(settings, name, "warm", _ignore)
 
 
@@ -65,9 +69,9 @@ def _residency(settings: Settings, engine: str) -> str:
 
 
 def _substitute(settings: Settings, engine: str, on_change: Callable[[], None]) -> Transcriber:
-    """Return an engine that costs nothing until it has to take over."""
+    """Return an engine that loads nothing until it has to take over; a service's connection is made at once."""
     if engine == "openai":
-        return _service(settings, None, on_change)
+        return _service(settings, "on-record", on_change)
     return _worker(settings, engine, "on-record", on_change)
 
 
@@ -128,17 +132,19 @@ def _options(settings: Settings, engine: str) -> Mapping[str, Any]:
             }
 
 
-def _service(settings: Settings, floor: str | None, on_change: Callable[[], None]) -> Transcriber:
-    """Return a speech service, with a local engine below it that decodes at the same time."""
+def _service(
+    settings: Settings, residency: str, on_change: Callable[[], None], floor: Sequence[str] = ()
+) -> Transcriber:
+    """Return a speech service, with local engines below it of which one decodes at the same time."""
     from v2m.infrastructure.engines.openai_services import PRESETS, build_speech, listening_arguments
     from v2m.infrastructure.engines.openai_transcriber import OpenAiTranscriber
 
     speech, cloud = settings.transcription, settings.cloud
-    preset = PRESETS[speech.openai.preset]
+    preset, vocabulary = PRESETS[speech.openai.preset], parse_vocabulary(settings.vocabulary.words)
     secret = getattr(settings, preset.variable.lower())
     listening = listening_arguments(upload_while_speaking=cloud.upload_while_speaking)
     return OpenAiTranscriber(
-        _worker(settings, "none", speech.residency, on_change, listening),
+        _worker(settings, "none", residency, on_change, listening),
         lambda: build_speech(
             preset,
             base_url=speech.openai.base_url,
@@ -153,10 +159,17 @@ def _service(settings: Settings, floor: str | None, on_change: Callable[[], None
         languages=preset.languages,
         allowed=speech.languages,
         timeout_s=speech.openai.timeout_s,
-        prompt=", ".join(parse_vocabulary(settings.vocabulary.words).words),
-        floor=_worker(settings, floor, speech.residency, on_change) if floor else None,
+        prompt=", ".join(vocabulary.words),
+        names=vocabulary.names,
+        upload_while_speaking=cloud.upload_while_speaking,
+        floor=_local(settings, floor, on_change) if floor else None,
         on_change=on_change,
     )
+
+
+def known_languages(settings: Settings) -> tuple[str, ...]:
+    """Return the languages of the chosen engine, as far as they are known without its model."""
+    return _known_languages(settings, _chosen(settings))
 
 
 def check_languages(settings: Settings, engine: str) -> None:
@@ -179,7 +192,7 @@ def _known_languages(settings: Settings, engine: str) -> tuple[str, ...]:
     speech = settings.transcription
     match engine:
         case "moonshine":
-            return () if speech.model_dir else ("en",)
+            return languages_of(Path(speech.model_dir).name)
         case "whisper":
             return (
                 ("en",) if speech.whisper.model.endswith(".en") else _model_languages("whisper", speech.whisper.model)

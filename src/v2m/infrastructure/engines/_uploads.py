@@ -33,6 +33,7 @@ class Uploading:
     timeout_s: float  # from the end of a dictation to its text
     early: bool  # whether stretches are sent while somebody speaks
     engine: str
+    names: frozenset[str]  # that keep their capital
     over: Callable[["UploadedUtterance", str | None], None]  # with what was wrong with the service, None: not known
 
 
@@ -74,7 +75,7 @@ class UploadedUtterance:
         self._on_partial = on_partial
         self._ears: Utterance | None = None
         self._parts: list[_Part] = []
-        self._notes = Notes(vad=options.vad)
+        self._notes = Notes(vad=options.vad, names=plan.names)
         self._noted = 0  # parts, in order
         self._length_s: float | None = None  # of a file
         self._deadline: float | None = None  # CLOCK_MONOTONIC

@@ -55,7 +55,8 @@ class EngineChain:
         """Announce a recording to the first engine; takes the descriptors over."""
 
         def open_at(engine: Transcriber, fds: Sequence[int]) -> Utterance:
-            return engine.open(dictation, fds, options, on_partial)
+            # What one engine has promised, another cannot keep: partials are the first one's.
+            return engine.open(dictation, fds, options, on_partial if engine is self._engines[0] else None)
 
         return ChainUtterance(self._engines, open_at, audio_fds)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import ModelMissingError
+from v2m.domain.offers import languages_of
 from v2m.domain.ports import EngineCapabilities
 from v2m.domain.text.vocabulary import Vocabulary
 from v2m.domain.transcript import Hypothesis
@@ -37,7 +38,8 @@ class MoonshineEngine:
     @property
     def capabilities(self) -> EngineCapabilities:
         """What it can do; the same at all times."""
-        return EngineCapabilities(name="moonshine-tiny-en", languages=("en",), hotwords=True)
+        name = self._folder.name.removeprefix("moonshine-")
+        return EngineCapabilities(name=f"moonshine-{name}", languages=languages_of(name), hotwords=True)
 
     def load(self) -> None:
         """Read the three files and decode once, since the first run is slower.
@@ -55,7 +57,7 @@ class MoonshineEngine:
             self._decoder.decode(np.zeros(SAMPLE_RATE_HZ, np.float32))
 
     def open_stream(self, language: str) -> WholeStream:
-        """Begin an utterance. Raises EngineError for any language but English."""
+        """Begin an utterance. Raises EngineError for any language but the model's."""
         check_language(self.capabilities, language)
         return WholeStream(self._decode)
 

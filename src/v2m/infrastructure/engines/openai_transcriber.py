@@ -82,13 +82,15 @@ class OpenAiTranscriber:
         allowed: Sequence[str] = (),
         timeout_s: float,
         prompt: str = "",
-        upload_while_speaking: bool = True,
+        upload_while_speaking: bool,
+        names: frozenset[str] = frozenset(),
         floor: Transcriber | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Take the listening process, the service and what it knows; `on_change` is called on the loop.
 
-        `languages` are those that the service knows, `allowed` those of them that `auto` may find.
+        `languages` are those that the service knows, `allowed` those of them that `auto` may find;
+        `names` keep their capital where texts are joined.
         `timeout_s` is from the end of a dictation to its text, or for one request of a file. The service
         is built here; where that raises ModelMissingError, the state is `failed`.
         """
@@ -100,6 +102,7 @@ class OpenAiTranscriber:
         self._timeout_s = timeout_s
         self._prompt = prompt
         self._early = upload_while_speaking
+        self._names = names
         self._on_change = on_change
         self._speech: Speech | None = None
         self._missing: EngineError | None = None
@@ -170,6 +173,7 @@ class OpenAiTranscriber:
             room=self._live_room if live else self._other_room,
             timeout_s=self._timeout_s,
             early=self._early,
+            names=self._names,
             engine=self._name,
             over=self._over,
         )
