@@ -17,7 +17,7 @@ from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.engines._process import WorkerProcess
 
 LENGTHS_S = (2, 5, 10, 15)
-MOST_WORD_ERRORS_PERCENT = 6
+MOST_WORD_ERRORS_PERCENT = 4
 MOST_KEY_UP_P95_MS = 300
 ROUNDS = 7
 OPTIONS = TranscribeOptions()

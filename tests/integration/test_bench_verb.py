@@ -81,7 +81,7 @@ def test_engines_are_compared_on_what_comes_with_v2m(home):
         ("[", "cannot be understood"),
         ('[{"file": "a.wav"}]', "cannot be understood"),
         ("3", "cannot be understood"),
-        ('[{"file": "a.wav", "text": "a"}]', "which is not there"),
+        ('[{"file": "a.wav", "text": "a"}]', "is not there, or is no file"),
     ],
 )
 def test_a_folder_that_is_no_set_of_recordings_is_refused(home, tmp_path, manifest, sentence):

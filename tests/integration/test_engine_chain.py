@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from support.container import ask, private_home, run
-from support.speech import wheel_clips, word_error_rate, write_spool
+from support.speech import until, wheel_clips, word_error_rate, write_spool
 from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.ports import TranscribeOptions
 from v2m.infrastructure.engines._process import WorkerProcess
@@ -53,6 +53,27 @@ def test_the_next_engine_decodes_the_same_audio():
     assert word_error_rate([(clip.text, heard.text)]) == 0
     assert "/nowhere/gone lacks" in detail
     assert loads == 1
+
+
+def test_whoever_serves_listens_while_somebody_speaks_though_the_first_has_failed():
+    clip = wheel_clips()[0]
+    told = []
+
+    async def scene():
+        first, second = missing(), WorkerProcess(engine="moonshine", residency="on-record")
+        async with running(first, second) as chain:
+            await chain.wait_ready()
+            pcm = clip.pcm + bytes(2 * 16000)
+            utterance = chain.open(3, write_spool(None, pcm), OPTIONS, told.append)
+            await until(lambda: utterance.speech_until > 16000)  # heard before anybody asks for the text
+            heard = await utterance.finish(len(pcm) // 2)
+            await until(lambda: second.pid is None)
+            return heard.text, first.state
+
+    text, state = asyncio.run(scene())
+    assert word_error_rate([(clip.text, text)]) == 0
+    assert state == "failed"
+    assert told
 
 
 def test_an_engine_that_is_not_needed_costs_nothing():

@@ -85,7 +85,11 @@ def test_a_program_that_is_not_there():
     error = failed(command=["no-such-program-v2m", KEY])
     assert "no-such-program-v2m" in str(error)
     assert error.hint == "which no-such-program-v2m"
-    assert "cannot be started" in str(failed(command=["echo\0"]))
+    assert "cannot be used" in str(failed(command=["echo\0"]))
+
+
+def test_a_program_that_never_stops_talking_is_ended():
+    assert "more than 16 MiB" in str(failed(command=["yes", "abcdef"]))
 
 
 def test_readers_at_the_same_time_ask_once(tmp_path):

@@ -32,12 +32,12 @@ OPTIONS = TranscribeOptions()
 
 
 @pytest.mark.parametrize("collection", [clips, wheel_clips])
-def test_at_most_6_words_of_100_are_wrong_and_noise_gives_no_text(collection):
+def test_at_most_4_words_of_100_are_wrong_and_noise_gives_no_text(collection):
     found = collection()
     texts = [transcript.text for transcript in heard(*(clip.pcm for clip in found))]
     pairs = [(clip.text, text) for clip, text in zip(found, texts, strict=True) if clip.kind == "speech"]
     assert len(pairs) >= 8
-    assert word_error_rate(pairs) <= 0.06
+    assert word_error_rate(pairs) <= 0.04
     spurious = [clip.id for clip, text in zip(found, texts, strict=True) if clip.kind == "nonspeech" and text]
     assert spurious == []
 

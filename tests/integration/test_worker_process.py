@@ -1,7 +1,9 @@
 """The speech process itself: how it is shut in, what it loads, how it ends; its model."""
 
 import asyncio
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -175,5 +177,45 @@ def test_an_unknown_language_fails_the_dictation_and_not_the_engine():
                 await transcribe(transcriber, wheel_clips()[1].pcm, TranscribeOptions(language="de"))
             assert (await transcribe(transcriber, wheel_clips()[1].pcm)).text == "No matter."
             assert transcriber.loads == 1
+
+    asyncio.run(scene())
+
+
+def test_what_is_abandoned_after_its_end_is_let_go():
+    """The audio of an aborted recording stays open in no process."""
+
+    def open_files(pid):
+        return sorted(os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+    async def scene():
+        async with running() as transcriber, asyncio.TaskGroup() as group:
+            pcm = wheel_clips()[0].pcm
+            await transcribe(transcriber, pcm)
+            before = open_files(transcriber.pid)
+            for _ in range(4):
+                utterance = transcriber.open(1, write_spool(None, pcm), OPTIONS)
+                finishing = group.create_task(utterance.finish(len(pcm) // 2))
+                await asyncio.sleep(0)
+                finishing.cancel()
+                await utterance.abandon()
+            await transcribe(transcriber, pcm)
+            await until(lambda: open_files(transcriber.pid) == before)
+
+    asyncio.run(scene())
+
+
+def test_a_recording_ends_the_pause_after_deaths():
+    async def scene():
+        async with running() as transcriber:
+            for _ in range(3):  # the pause is 2 s then
+                await until(lambda: transcriber.pid and transcriber.state == "ready")
+                killed = transcriber.pid
+                os.kill(killed, signal.SIGKILL)
+                await until(lambda killed=killed: transcriber.pid != killed)
+            assert transcriber.pid is None
+            utterance = transcriber.open(1, write_spool(None, wheel_clips()[1].pcm), OPTIONS)
+            async with asyncio.timeout(1):
+                await until(lambda: transcriber.pid)
+            await utterance.abandon()
 
     asyncio.run(scene())

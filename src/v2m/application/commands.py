@@ -65,7 +65,7 @@ class Starts(FromDesktop):
     language: str | None = Field(default=None, description="Language spoken, e.g. en; default: the profile's")
     profile: int | None = Field(default=None, ge=1, le=9, description="Profile slot 1…9; default: the settings")
     until_silence: float | None = Field(
-        default=None, gt=0, le=30, description="End by itself after so many seconds without speech"
+        default=None, gt=0, le=30, description="End by itself after so many seconds without speech, once there was some"
     )
 
     def wishes(self) -> Wishes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -9,8 +10,10 @@ from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 LOW_PRIORITY = 10  # nice: of a child whose work can wait for a dictation
+MAX_OUTPUT_BYTES: Final = 1 << 24  # of a program that is asked for a line, a key or a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ async def run(
 
     Raises:
         TimeoutError: it was still running at the deadline and has been killed.
-        OSError: it could not be started.
+        OSError: it could not be started, or says more than MAX_OUTPUT_BYTES.
     """
     child = await asyncio.create_subprocess_exec(
         *argv,
@@ -57,10 +60,42 @@ async def run(
     )
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await child.communicate(stdin)
+            out, err = await _talk(child, stdin)
     finally:
         await end_group(child)
+    if len(out) > MAX_OUTPUT_BYTES:
+        raise OSError(errno.EMSGSIZE, f"it says more than {MAX_OUTPUT_BYTES >> 20} MiB")
     return Finished(child.returncode or 0, out, err)
+
+
+async def _talk(child: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
+    """Feed a child and take what it says until it ends, or says too much."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_feed(child.stdin, stdin))
+        out, err = (group.create_task(_take(stream, child)) for stream in (child.stdout, child.stderr))
+    await child.wait()
+    return out.result(), err.result()
+
+
+async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
+
+
+async def _take(stream: asyncio.StreamReader, child: asyncio.subprocess.Process) -> bytes:
+    """Return what comes; a child that goes on past the limit is killed."""
+    taken = bytearray()
+    while len(taken) <= MAX_OUTPUT_BYTES and (chunk := await stream.read(1 << 16)):
+        taken += chunk
+    if len(taken) > MAX_OUTPUT_BYTES:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    return bytes(taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ async def _printed(command: Sequence[str]) -> str:
         raise ConfigError(f"{setting} gave no key in {COMMAND_TIMEOUT_S:.0f} s.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         why = error.strerror if isinstance(error, OSError) else "bad argument"
-        raise ConfigError(f"{setting} cannot be started: {why}.", hint=f"which {command[0]}") from None
+        raise ConfigError(f"{setting} cannot be used: {why}.", hint=f"which {command[0]}") from None
     if finished.status != 0:
         hint = "Run it in a terminal: it must print the key and nothing before it."
         raise ConfigError(f"{setting} failed with status {finished.status}.", hint=hint)

@@ -43,14 +43,16 @@ def load_recordings(folder: Path | None) -> list[Recording]:
     if folder is None:
         return list(_bundled())
     manifest = folder / MANIFEST
+    listed = manifest.is_file()
     try:
-        found = list(_listed(folder, json.loads(manifest.read_text()))) if manifest.is_file() else list(_paired(folder))
+        found = list(_listed(folder, json.loads(manifest.read_text()))) if listed else list(_paired(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{manifest} cannot be understood: {error}.", hint=HINT) from error
+        source = manifest if listed else f"The texts in {folder}"
+        raise ConfigError(f"{source} cannot be understood: {error}.", hint=HINT) from error
     if not found:
         raise ConfigError(f"There are no recordings with texts in {folder}.", hint=HINT)
     if missing := next((one.path for one in found if not one.path.is_file()), None):
-        raise ConfigError(f"{manifest} names {missing}, which is not there.", hint=HINT)
+        raise ConfigError(f"{missing} is not there, or is no file.", hint=HINT)
     return found
 
 

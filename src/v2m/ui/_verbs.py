@@ -23,7 +23,7 @@ COMMANDS: Final = {
             Field("env", "map", ""),
             Field("language", "text", "Language spoken, e.g. en; default: the profile's"),
             Field("profile", "int", "Profile slot 1…9; default: the settings"),
-            Field("until_silence", "float", "End by itself after so many seconds without speech"),
+            Field("until_silence", "float", "End by itself after so many seconds without speech, once there was some"),
         ),
     ),
     "STOP_RECORDING": Command(
@@ -45,7 +45,7 @@ COMMANDS: Final = {
             Field("env", "map", ""),
             Field("language", "text", "Language spoken, e.g. en; default: the profile's"),
             Field("profile", "int", "Profile slot 1…9; default: the settings"),
-            Field("until_silence", "float", "End by itself after so many seconds without speech"),
+            Field("until_silence", "float", "End by itself after so many seconds without speech, once there was some"),
             Field("wait", "bool", "Answer when the text has been delivered, when this stops"),
             Field("deliver", "choice", "Where the text goes", choices=("type", "copy", "none")),
             Field("timeout_s", "float", "How long to wait; the work goes on after it"),

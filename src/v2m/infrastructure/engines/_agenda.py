@@ -82,10 +82,10 @@ class Agenda:
                     task.drop()
 
     def withdraw(self, listener: Listener) -> None:
-        """Forget all work for a recording that is abandoned."""
+        """Forget all work for a recording that is abandoned, but for its end: somebody must let go of its audio."""
         with self._changed:
             for tasks in (self._live, self._others):
-                for task in [task for task in tasks if task.listener is listener]:
+                for task in [task for task in tasks if task.listener is listener and task.kind is not Kind.END]:
                     tasks.remove(task)
             for each in (self._guess, self._current):
                 if each is not None and each.listener is listener:

@@ -242,8 +242,8 @@ class Listening:
             self._agenda.put(Task(Kind.FEED, listener))
 
     def _report(self, listener: Listener) -> None:
-        """Tell how far a recording was looked at: each time where somebody may be speaking, else now and then."""
-        if listener.growing or self._reports.is_due():
+        """Tell how far a recording was looked at: of a dictation each time, of a file now and then."""
+        if listener.live or self._reports.is_due():
             self._channel.send(Heard(listener.job, listener.position, listener.speech_until, listener.speaking))
 
     def _tell_alive(self) -> None:

@@ -52,13 +52,21 @@ class EngineChain:
         options: TranscribeOptions,
         on_partial: Callable[[PartialTranscript], None] | None = None,
     ) -> "ChainUtterance":
-        """Announce a recording to the first engine; takes the descriptors over."""
+        """Announce a recording to the engine that serves now; takes the descriptors over.
+
+        The first engine hears of it even where it has failed: it is tried again meanwhile, for the next one.
+        """
+        first, serving = self._engines[0], self._serving
+        others = [engine for engine in self._engines if engine not in (first, serving)]
+        probe = None
+        if serving is not first:
+            probe = first.open(dictation, [reopened(fd) for fd in audio_fds], options)
 
         def open_at(engine: Transcriber, fds: Sequence[int]) -> Utterance:
-            # What one engine has promised, another cannot keep: partials are the first one's.
-            return engine.open(dictation, fds, options, on_partial if engine is self._engines[0] else None)
+            # What one engine has promised, another cannot keep: partials are those of whoever heard it first.
+            return engine.open(dictation, fds, options, on_partial if engine is serving else None)
 
-        return ChainUtterance(self._engines, open_at, audio_fds)
+        return ChainUtterance([serving, *others], open_at, audio_fds, probe)
 
     async def wait_ready(self) -> None:
         """Return when the first is loaded, or has failed and another can take over. Raises EngineError."""
@@ -88,7 +96,10 @@ class ChainUtterance:
         engines: Sequence[Transcriber],
         open_at: Callable[[Transcriber, Sequence[int]], Utterance],
         audio_fds: Sequence[int],
+        probe: Utterance | None = None,
     ) -> None:
+        """`probe` is the recording at an engine that has failed, which nobody waits for."""
+        self._probe = probe
         self._open_at = open_at
         self._others: Iterator[Transcriber] = iter(engines[1:])
         self._spare_fds = [reopened(fd) for fd in audio_fds] if len(engines) > 1 else []
@@ -119,7 +130,7 @@ class ChainUtterance:
             except EngineError as error:
                 return await self._take_over(samples, error)
         finally:
-            self._let_go()
+            await self._let_go()
 
     async def _take_over(self, samples: int, error: EngineError) -> Transcript:
         for engine in self._others:
@@ -134,8 +145,10 @@ class ChainUtterance:
         """Forget it. Twice is fine."""
         self._abandoned = True
         await self._current.abandon()
-        self._let_go()
+        await self._let_go()
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
+        if self._probe is not None:
+            await self._probe.abandon()
         while self._spare_fds:
             os.close(self._spare_fds.pop())
