@@ -286,7 +286,8 @@ def test_without_the_library_it_says_what_to_install():
         raise ModelMissingError("Speech services need a library for HTTP.", hint="pip install 'v2m[cloud]'")
 
     async def scene():
-        transcriber = OpenAiTranscriber(WorkerProcess(engine="none"), build, languages=("*",), timeout_s=5)
+        ears = WorkerProcess(engine="none")
+        transcriber = OpenAiTranscriber(ears, build, languages=("*",), timeout_s=5, upload_while_speaking=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(transcriber.run())
             assert (transcriber.state, transcriber.capabilities) == ("failed", None)
