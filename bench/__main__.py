@@ -19,6 +19,7 @@ BENCHES = (
     "keyup",
     "listening",
     "load",
+    "microphone",
     "vocabulary",
     "files",
     "cloud",
