@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -184,22 +185,24 @@ def test_an_unknown_language_fails_the_dictation_and_not_the_engine():
 def test_what_is_abandoned_after_its_end_is_let_go():
     """The audio of an aborted recording stays open in no process."""
 
-    def open_files(pid):
-        return sorted(os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    def audio_in(pid):
+        links = []
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                links.append(os.readlink(fd))
+        return [link for link in links if "spool" in link]
 
     async def scene():
-        async with running() as transcriber, asyncio.TaskGroup() as group:
+        async with running(engine="scripted", texts=["late"], delay_s=1) as transcriber, asyncio.TaskGroup() as group:
             pcm = wheel_clips()[0].pcm
-            await transcribe(transcriber, pcm)
-            before = open_files(transcriber.pid)
-            for _ in range(4):
-                utterance = transcriber.open(1, write_spool(None, pcm), OPTIONS)
-                finishing = group.create_task(utterance.finish(len(pcm) // 2))
-                await asyncio.sleep(0)
-                finishing.cancel()
-                await utterance.abandon()
-            await transcribe(transcriber, pcm)
-            await until(lambda: open_files(transcriber.pid) == before)
+            first = group.create_task(transcribe(transcriber, pcm))  # keeps the model busy
+            utterance = transcriber.open(2, write_spool(None, pcm), OPTIONS)
+            finishing = group.create_task(utterance.finish(len(pcm) // 2))
+            await until(lambda: utterance.speech_until >= len(pcm) // 2)  # its end has come and waits its turn
+            finishing.cancel()
+            await utterance.abandon()
+            assert (await first).text == "late"
+            await until(lambda: not audio_in(transcriber.pid), timeout_s=10)
 
     asyncio.run(scene())
 

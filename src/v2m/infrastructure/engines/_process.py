@@ -122,7 +122,7 @@ class WorkerProcess:
         utterance = self._jobs.add(dictation, audio_fds, options, on_partial, on_encoded)
         _cancel(self._leave)
         self._resting = False
-        if self._child is None:  # it failed, was let go, or waits a little after a death
+        if self._child is None or self._state in ("failed", "unloaded"):  # also while it waits a little after a death
             self._wanted.set()
         log.debug("dictation %d is job %d", dictation, utterance.job)
         self._jobs.announce(utterance)
