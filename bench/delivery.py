@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench._rows import Row
-from v2m.domain.ports import Session, TextOutput
+from v2m.domain.delivery import Destination, Session
+from v2m.domain.ports import TextOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 from v2m.infrastructure.output.wayland.paste import PasteOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
@@ -72,7 +73,7 @@ def _running(output_class: type[TextOutput], session: Session) -> Iterator[Calla
     output = output_class()
     with asyncio.Runner() as runner:
         try:
-            yield lambda text: runner.run(output.deliver(text, session))
+            yield lambda text: runner.run(output.deliver(text, Destination(session)))
         finally:
             runner.run(output.aclose())
 

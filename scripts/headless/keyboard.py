@@ -14,9 +14,9 @@ import os
 import sys
 import time
 
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.virtual_keyboard import MANAGER
-from v2m.infrastructure.output.wayland.wire import uints
+from v2m.infrastructure._wayland.wire import uints
 
 US_KEYMAP = (
     b"xkb_keymap {\n"

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from v2m._settings_values import Duration, FilePath, Outputs, Quality
+from v2m._settings_values import Duration, FilePath, OutputNames, Outputs, Quality
 from v2m.utils.paths import state_dir
 
 
@@ -54,6 +54,12 @@ class Output(Table):
     """How text reaches the focused window."""
 
     method: Outputs = Field(description="Ways of typing in the order in which they are tried; auto probes all.")
+    exclude: OutputNames = Field(description="Ways of typing that are never used.")
+    file: FilePath = Field(description="File that the way of typing called file appends to; empty: none.")
+    when_moved: Literal["hold", "follow", "return"] = Field(
+        description="When another window has the focus than at START: hold the text, type it there, or go back."
+    )
+    preview: bool = Field(description="Whether what is heard shows inside the focused field while you speak.")
     newline: Literal["space", "newline"] = Field(description="What a line break is typed as.")
     trailing_space: bool = Field(description="Whether a space follows each dictation.")
 

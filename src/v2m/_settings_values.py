@@ -22,7 +22,20 @@ class Kind:
 
 
 EngineName = Literal["moonshine", "whisper", "sherpa", "onnx-asr", "openai", "scripted"]
-OutputName = Literal["input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool", "clipboard"]
+OutputName = Literal[
+    "input-method",
+    "virtual-keyboard",
+    "paste",
+    "xtest",
+    "paste-x11",
+    "wtype",
+    "xdotool",
+    "portal",
+    "ydotool",
+    "dotool",
+    "file",
+    "clipboard",
+]
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -102,6 +115,11 @@ Outputs = Annotated[
         (str, list),
         ("auto", *get_args(OutputName)),
     ),
+]
+OutputNames = Annotated[
+    tuple[OutputName, ...],
+    BeforeValidator(_names),
+    Kind("list", f"a list of {', '.join(get_args(OutputName))}", (list,), get_args(OutputName)),
 ]
 Script = Annotated[tuple[str, ...], BeforeValidator(_texts), Kind("list", "a list of texts", (list,))]
 Quality = Annotated[

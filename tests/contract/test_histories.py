@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from v2m.domain.dictation import FINAL, TRANSITIONS, Certainty, HistoryEntry, Phase
+from v2m.domain.delivery import Certainty
+from v2m.domain.dictation import FINAL, TRANSITIONS, HistoryEntry, Phase
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure.history.memory import MemoryHistory
 from v2m.infrastructure.history.sqlite import SqliteHistory

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from support.desktop import SwayDesktop, XDesktop
-from v2m.domain.dictation import Certainty
+from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
 from v2m.infrastructure.output.clipboard import ClipboardOutput
 from v2m.infrastructure.output.memory import MemoryOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
@@ -66,7 +65,7 @@ def typing(request, sway, xvfb):
 async def _deliver(output_class, session, *texts):
     output = output_class()
     try:
-        return [await output.deliver(text, session) for text in texts]
+        return [await output.deliver(text, Destination(session)) for text in texts]
     finally:
         await output.aclose()
 
@@ -120,7 +119,7 @@ def test_without_a_desktop_the_probe_says_so_and_nothing_is_typed(output_class):
         output = output_class()
         assert not (await output.probe(Session())).usable
         with pytest.raises(OutputError) as caught:
-            await output.deliver("hello", Session())
+            await output.deliver("hello", Destination(Session()))
         await output.aclose()
         return caught.value
 
@@ -137,7 +136,7 @@ def test_a_desktop_that_has_gone_is_no_display(output_class, tmp_path):
         output = output_class()
         found = await output.probe(gone)
         with pytest.raises(OutputError) as caught:
-            await output.deliver("hello", gone)
+            await output.deliver("hello", Destination(gone))
         await output.aclose()
         await output.aclose()
         return found, caught.value
@@ -150,10 +149,10 @@ def test_a_desktop_that_has_gone_is_no_display(output_class, tmp_path):
 def test_the_memory_output_keeps_texts_and_breaks_where_it_is_told():
     async def scenario():
         output, broken = MemoryOutput(), MemoryOutput(fail_after=3)
-        delivery = await output.deliver("hello", Session())
+        delivery = await output.deliver("hello", Destination(Session()))
         assert (await broken.probe(Session())).usable
         with pytest.raises(OutputError) as caught:
-            await broken.deliver("hello", Session())
+            await broken.deliver("hello", Destination(Session()))
         return output, broken, delivery, caught.value
 
     output, broken, delivery, error = asyncio.run(scenario())

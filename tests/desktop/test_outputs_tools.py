@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from support.desktop import SwayDesktop, XDesktop
+from v2m.domain.delivery import Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
 from v2m.infrastructure.output.wayland.wtype import WtypeOutput
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 
@@ -51,7 +51,7 @@ def stand_in(tool, tmp_path, monkeypatch):
 def test_the_text_is_on_standard_input_and_nowhere_else(tool, stand_in, tmp_path):
     record = tmp_path / "record.json"
     stand_in(f"import json, sys; json.dump([sys.argv[1:], sys.stdin.read()], open({str(record)!r}, 'w'))")
-    asyncio.run(tool[0].deliver(NASTY, tool[1]))
+    asyncio.run(tool[0].deliver(NASTY, Destination(tool[1])))
     arguments, received = json.loads(record.read_text())
     assert received == NASTY
     assert not any("help" in argument or "touch" in argument for argument in arguments)
@@ -61,14 +61,14 @@ def test_the_text_is_on_standard_input_and_nowhere_else(tool, stand_in, tmp_path
 def test_a_tool_that_dies_half_way_leaves_the_number_of_characters_open(tool, stand_in, ending):
     stand_in(f"import os, sys; sys.stdin.read(5); {ending}")
     with pytest.raises(OutputError) as caught:
-        asyncio.run(tool[0].deliver("hello there", tool[1]))
+        asyncio.run(tool[0].deliver("hello there", Destination(tool[1])))
     assert caught.value.delivered is None
 
 
 def test_a_tool_that_hangs_is_ended_and_leaves_the_number_of_characters_open(tool, stand_in):
     stand_in("import time; time.sleep(60)")
     with pytest.raises(OutputError, match="hung") as caught:
-        asyncio.run(tool[0].deliver("hello", tool[1]))
+        asyncio.run(tool[0].deliver("hello", Destination(tool[1])))
     assert (caught.value.reason, caught.value.delivered) == (OutputReason.TIMEOUT, None)
 
 
@@ -76,7 +76,7 @@ def test_a_missing_tool_is_named_with_the_command_that_installs_it(tool, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     found = asyncio.run(tool[0].probe(tool[1]))
     with pytest.raises(OutputError) as caught:
-        asyncio.run(tool[0].deliver("hello", tool[1]))
+        asyncio.run(tool[0].deliver("hello", Destination(tool[1])))
     assert not found.usable
     assert f"apt install {tool[0].name}" in found.reason
     assert (caught.value.reason, caught.value.delivered) == (OutputReason.TOOL_MISSING, 0)
@@ -87,5 +87,5 @@ def test_a_tool_that_cannot_be_started_has_typed_nothing(tool, stand_in, tmp_pat
     stand_in("")
     (tmp_path / "bin with spaces" / tool[0].name).write_text("#!/no/such/interpreter\n")
     with pytest.raises(OutputError) as caught:
-        asyncio.run(tool[0].deliver("hello", tool[1]))
+        asyncio.run(tool[0].deliver("hello", Destination(tool[1])))
     assert (caught.value.reason, caught.value.delivered) == (OutputReason.TOOL_MISSING, 0)

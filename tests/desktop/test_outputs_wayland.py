@@ -14,9 +14,8 @@ import pytest
 
 from support.daemon import wait_until
 from support.desktop import SwayDesktop
-from v2m.domain.dictation import Certainty
+from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
 from v2m.infrastructure.output.clipboard import ClipboardOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 from v2m.infrastructure.output.wayland.paste import RESTORE_DELAY_S, PasteOutput
@@ -62,7 +61,7 @@ def _run(output, *steps):
 
 
 def _deliver(text, session):
-    return lambda output: output.deliver(text, session)
+    return lambda output: output.deliver(text, Destination(session))
 
 
 # --- what a keyboard has to survive -----------------------------------------------------------------
@@ -111,7 +110,7 @@ def test_a_window_that_hangs_is_not_lost_by_a_long_text_and_the_delivery_is_unce
     async def hang_then_go_on(output):
         terminal.stop()
         try:
-            delivery = await output.deliver(text, session)
+            delivery = await output.deliver(text, Destination(session))
         finally:
             terminal.resume()
         await asyncio.to_thread(terminal.wait_text, text)
@@ -137,7 +136,7 @@ def test_a_compositor_that_was_restarted_at_the_same_place_is_typed_into(output_
             for text in ("before", "after"):
                 with SwayDesktop(folder) as desk:
                     sink = desk.terminal()
-                    await output.deliver(text, Session(desk.variables))
+                    await output.deliver(text, Destination(Session(desk.variables)))
                     await asyncio.to_thread(sink.wait_text, text)
         finally:
             await output.aclose()
@@ -147,11 +146,11 @@ def test_a_compositor_that_was_restarted_at_the_same_place_is_typed_into(output_
 
 def test_a_compositor_that_hangs_is_given_up_and_nothing_was_typed(terminal, session, sway):
     async def hang(output):
-        await output.deliver("works ", session)
+        await output.deliver("works ", Destination(session))
         os.kill(sway[0].server_pid, signal.SIGSTOP)
         try:
             with pytest.raises(OutputError) as caught:
-                await output.deliver("hangs", session)
+                await output.deliver("hangs", Destination(session))
         finally:
             os.kill(sway[0].server_pid, signal.SIGCONT)
         return caught.value
@@ -244,7 +243,7 @@ def test_pasting_gives_the_clipboard_back(sway, terminal, session):
         return await asyncio.to_thread(_clipboard, sway[0])
 
     async def copy(_output):
-        await user.deliver("the user's own", session)
+        await user.deliver("the user's own", Destination(session))
 
     async def end(_output):
         await user.aclose()
@@ -258,7 +257,7 @@ def test_what_the_user_copies_right_after_pasting_stays(sway, terminal, session)
     user = ClipboardOutput()
 
     async def copy(text):
-        await user.deliver(text, session)
+        await user.deliver(text, Destination(session))
 
     async def look(_output):
         await asyncio.sleep(RESTORE_DELAY_S + 0.1)  # the delay is what is tested
@@ -285,7 +284,7 @@ def test_clipboard_managers_are_asked_to_skip_what_is_pasted(sway, terminal, ses
     async def kept(output):
         terminal.stop()  # so that the text is still there
         try:
-            await output.deliver("hello", session)
+            await output.deliver("hello", Destination(session))
             return await types(output)
         finally:
             terminal.resume()

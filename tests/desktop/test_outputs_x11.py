@@ -7,11 +7,10 @@ import signal
 import pytest
 
 from support.desktop import XDesktop
-from v2m.domain.dictation import Certainty
+from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
+from v2m.infrastructure._x11.display import connect
 from v2m.infrastructure.output.clipboard import ClipboardOutput
-from v2m.infrastructure.output.x11.display import connect
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 from v2m.infrastructure.output.x11.xtest import BATCH, XtestOutput
 
@@ -50,7 +49,7 @@ def _run(output, *steps):
 
 
 def _deliver(text, session):
-    return lambda output: output.deliver(text, session)
+    return lambda output: output.deliver(text, Destination(session))
 
 
 def _spare_keys(session):
@@ -73,7 +72,7 @@ def test_keys_that_a_killed_run_left_mapped_are_cleared(terminal, session):
     before = _spare_keys(session)
 
     async def killed(output):
-        await output.deliver("你好", session)
+        await output.deliver("你好", Destination(session))
         output._keyboard.display.close()
         output._keyboard = None
 
@@ -102,7 +101,7 @@ def test_another_window_gets_at_most_one_batch(xvfb, terminal, session):
 
     async def steal(output):
         async with asyncio.TaskGroup() as tasks:
-            typing = tasks.create_task(output.deliver(text, session))
+            typing = tasks.create_task(output.deliver(text, Destination(session)))
             await asyncio.to_thread(terminal.wait_text, lambda received: len(received) > 0)
             await asyncio.to_thread(desk.run, "xdotool", "windowfocus", other)
         return typing.result()
@@ -120,11 +119,11 @@ def test_another_window_gets_at_most_one_batch(xvfb, terminal, session):
 
 def test_a_server_that_hangs_is_given_up_and_nothing_was_typed(xvfb, terminal, session):
     async def hang(output):
-        await output.deliver("works", session)
+        await output.deliver("works", Destination(session))
         os.kill(xvfb[0].server_pid, signal.SIGSTOP)
         try:
             with pytest.raises(OutputError) as caught:
-                await output.deliver("hangs", session)
+                await output.deliver("hangs", Destination(session))
         finally:
             os.kill(xvfb[0].server_pid, signal.SIGCONT)
         return caught.value

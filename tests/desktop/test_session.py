@@ -15,7 +15,7 @@ from dbus_fast.service import ServiceInterface, dbus_property
 
 from support.daemon import wait_until
 from support.desktop import SwayDesktop, XDesktop
-from v2m.domain.ports import Session
+from v2m.domain.delivery import Session
 from v2m.infrastructure.desktop.session import LiveSession
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support.audio import murmur, write_wav
 from v2m.core.di.container import Overrides, build_container
 from v2m.core.ipc_protocol import Request
+from v2m.domain.delivery import Session
 from v2m.domain.dictation import FINAL, Phase
 from v2m.domain.errors import V2mError
-from v2m.domain.ports import Session
 from v2m.infrastructure.capture.wav_file import WavFileMicrophone
 from v2m.infrastructure.desktop.memory import MemoryNotifier
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from pathlib import Path
 
-from v2m.infrastructure.output.wayland.wire import Arguments, message, string, take_message, uints
+from v2m.infrastructure._wayland.wire import Arguments, message, string, take_message, uints
 
 GLOBALS = {
     "wl_seat": 7,

@@ -7,7 +7,7 @@ from support.audio import write_wav
 from support.speech import clips
 from v2m.core.di.container import Overrides, build_container
 from v2m.core.ipc_protocol import Request
-from v2m.domain.ports import Session
+from v2m.domain.delivery import Session
 from v2m.infrastructure.desktop.memory import MemoryNotifier
 from v2m.infrastructure.output.memory import MemoryOutput
 

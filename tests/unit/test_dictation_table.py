@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2m.domain.dictation import FINAL, TRANSITIONS, Certainty, Deliver, HistoryEntry, Phase, can_move
+from v2m.domain.delivery import Certainty, Deliver
+from v2m.domain.dictation import FINAL, TRANSITIONS, HistoryEntry, Phase, can_move
 
 pytestmark = pytest.mark.unit
 

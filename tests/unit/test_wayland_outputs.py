@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from support.compositor import GLOBALS, ScriptedCompositor
-from v2m.domain.dictation import Certainty
+from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
 from v2m.infrastructure.output.wayland.input_method import COMMIT_BYTES, InputMethodOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, VirtualKeyboardOutput
 
@@ -19,7 +18,7 @@ KEYBOARD = "zwp_virtual_keyboard_v1"
 
 async def _deliver(output, text, compositor):
     try:
-        return await output.deliver(text, Session({"WAYLAND_DISPLAY": compositor.path}))
+        return await output.deliver(text, Destination(Session({"WAYLAND_DISPLAY": compositor.path})))
     finally:
         await output.aclose()
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.compositor import ScriptedCompositor
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.wire import Arguments, message, string, take_message, uints
 from v2m.infrastructure.output.wayland import connection as wayland
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.input_method import COMMIT_BYTES, parts
 from v2m.infrastructure.output.wayland.keymap import ASCII, CAPACITY, SAFE_CODES, key_codes, portions, xkb_keymap
 from v2m.infrastructure.output.wayland.paste import paste_chord
-from v2m.infrastructure.output.wayland.wire import Arguments, message, string, take_message, uints
 
 pytestmark = pytest.mark.unit
 

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from v2m.domain.dictation import Certainty, Deliver, Delivery
+from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability, Session, SessionEnvironment, TextOutput
+from v2m.domain.ports import Availability, SessionEnvironment, TextOutput
 from v2m.domain.text.typed import typeable
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Deliverer:
                 reasons.append(found.reason)
                 continue
             try:
-                delivery = await output.deliver(text, session)
+                delivery = await output.deliver(text, Destination(session))
             except OutputError as error:
                 log.warning("output %s: %s, %s characters went out", output.name, error.reason, error.delivered)
                 if error.reason is OutputReason.SECRET_FIELD:
@@ -102,7 +102,7 @@ class Deliverer:
 
     async def _copy(self, text: str, session: Session, certainty: Certainty, reason: str = "") -> Delivery:
         try:
-            copied = await self._clipboard.deliver(text, session)
+            copied = await self._clipboard.deliver(text, Destination(session))
         except OutputError as error:
             return Delivery("none", Certainty.HELD, 0, detail=reason or str(error))
         return replace(copied, certainty=certainty, detail=f"{reason} The text is on the clipboard.".strip())

@@ -18,7 +18,8 @@ from v2m.application.pipeline import Job, Pipeline
 from v2m.application.recorder import Open, Recorder
 from v2m.application.turns import Answer, Turns, Work, settle
 from v2m.core.events import EventBus
-from v2m.domain.dictation import DaemonState, Deliver, Phase, Wishes
+from v2m.domain.delivery import Deliver
+from v2m.domain.dictation import DaemonState, Phase, Wishes
 from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
 from v2m.domain.events import Discarded, Failed, StateChanged
 from v2m.domain.ports import Transcriber

@@ -20,7 +20,8 @@ from v2m.application.tongue import Tongue
 from v2m.core.command_bus import CommandBus
 from v2m.core.ipc_protocol import MAX_PAYLOAD_SIZE, PROTOCOL_VERSION
 from v2m.domain.audio import CaptureReport
-from v2m.domain.dictation import FINAL, Certainty, Deliver, Delivery, HistoryEntry
+from v2m.domain.delivery import Certainty, Deliver, Delivery
+from v2m.domain.dictation import FINAL, HistoryEntry
 from v2m.domain.errors import (
     DeadlineError,
     OutputError,

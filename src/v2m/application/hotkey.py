@@ -6,7 +6,8 @@ from v2m.application.announce import Announcer
 from v2m.application.dictate import Dictations
 from v2m.application.turns import Answer
 from v2m.core.events import EventBus
-from v2m.domain.dictation import Deliver, Wishes
+from v2m.domain.delivery import Deliver
+from v2m.domain.dictation import Wishes
 from v2m.domain.errors import CaptureError, V2mError
 from v2m.domain.events import Discarded, Failed
 from v2m.domain.keys import Action, KeyRules

@@ -17,7 +17,8 @@ from v2m.application.deliver import Deliverer
 from v2m.application.ledger import Ledger
 from v2m.core.events import EventBus
 from v2m.domain.audio import CaptureReport, decibels
-from v2m.domain.dictation import Certainty, DaemonState, Deliver, Delivery, Phase
+from v2m.domain.delivery import Certainty, Deliver, Delivery
+from v2m.domain.dictation import DaemonState, Phase
 from v2m.domain.errors import EngineError, NoSpeechError, V2mError
 from v2m.domain.events import Delivered, Failed, Held, Partial, Suppressed, Transcribed
 from v2m.domain.ports import Utterance

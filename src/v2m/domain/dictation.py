@@ -7,6 +7,8 @@ recording and the oldest dictation still on its way, never stored twice.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from v2m.domain.delivery import Attempt, Certainty
+
 
 class Phase(StrEnum):
     """Where a dictation is; the names stand in the history and on the wire."""
@@ -71,34 +73,6 @@ class DaemonState(StrEnum):
     PAUSED = "paused"
 
 
-class Certainty(StrEnum):
-    """How surely the text arrived; never overstated."""
-
-    CONFIRMED = "confirmed"  # the application showed it
-    SENT = "sent"  # the display server took everything and the focus did not change
-    UNCERTAIN = "uncertain"
-    HELD = "held"  # nothing was typed; the text is on the clipboard and in the history
-
-
-class Deliver(StrEnum):
-    """Where the user wants the text."""
-
-    TYPE = "type"
-    COPY = "copy"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a text was delivered."""
-
-    method: str  # the output's name, e.g. "input-method"
-    certainty: Certainty
-    characters: int  # how many went out
-    target: str = ""  # the application, where it is known
-    detail: str = ""  # one sentence for the user when it is not plainly delivered
-
-
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One row of the history."""
@@ -113,6 +87,7 @@ class HistoryEntry:
     certainty: Certainty | None = None
     characters: int = 0
     target: str = ""
+    attempts: tuple[Attempt, ...] = ()  # of its last delivery
     engine: str = ""
     language: str = ""
     spool: str | None = None  # path of the audio while it is kept

@@ -21,7 +21,18 @@ from v2m.domain.ports import (
 from v2m.utils.paths import runtime_base, session_bus_address, set_variables
 
 # The order in which ways of typing are tried: whole texts first, keys next, children after in-process.
-OUTPUT_ORDER = ("input-method", "virtual-keyboard", "paste", "xtest", "wtype", "xdotool")
+OUTPUT_ORDER = (
+    "input-method",
+    "virtual-keyboard",
+    "paste",
+    "xtest",
+    "paste-x11",
+    "wtype",
+    "xdotool",
+    "portal",
+    "ydotool",
+    "dotool",
+)
 MICROPHONE_ORDER = ("pipewire", "portaudio", "parec")
 
 
@@ -93,11 +104,11 @@ async def open_history(settings: Settings, on_trouble: Callable[[str], None]) ->
 def make_outputs(settings: Settings) -> Sequence[TextOutput]:
     """Return the ways of typing in the order in which they are tried, without the clipboard."""
     method = settings.output.method
-    names = OUTPUT_ORDER if method == "auto" else [name for name in method if name != "clipboard"]
-    return [_output(name) for name in names]
+    names = OUTPUT_ORDER if method == "auto" else method
+    return [_output(name, settings) for name in names if name not in ("clipboard", *settings.output.exclude)]
 
 
-def _output(name: str) -> TextOutput:
+def _output(name: str, settings: Settings) -> TextOutput:
     match name:
         case "input-method":
             from v2m.infrastructure.output.wayland.input_method import InputMethodOutput

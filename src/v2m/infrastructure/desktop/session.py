@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from v2m.domain.ports import Session
+from v2m.domain.delivery import Session
 
 ANSWER_S: Final = 0.1  # a listening socket accepts at once; only a full backlog takes longer
 USER_MANAGER_S: Final = 0.3

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from v2m.domain.dictation import Certainty, HistoryEntry, Phase
+from v2m.domain.delivery import Certainty
+from v2m.domain.dictation import HistoryEntry, Phase
 from v2m.infrastructure.history._schema import damage
 
 _SELECT: Final = (

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from v2m.domain.delivery import Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Session
 from v2m.infrastructure._run import find_tool, run
 from v2m.infrastructure.output.failures import broken
 

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Final
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._x11.display import X11Error, close_display, open_display
 from v2m.infrastructure.output.failures import no_display
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.data_control import DataControl, offered
-from v2m.infrastructure.output.x11.display import X11Error, close_display, open_display
 from v2m.infrastructure.output.x11.selection import X11Selection
 
 ON_CLIPBOARD: Final = "The text is on the clipboard."
@@ -48,8 +48,9 @@ class ClipboardOutput:
         reasons = reasons or ["there is neither a Wayland compositor nor an X display"]
         return Availability(usable=False, reason=f"No clipboard: {', and '.join(reasons)}.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Put it on the clipboard; 0 characters are typed."""
+        session = to.session
         reason = "there is neither a Wayland compositor nor an X display"
         if session.wayland is not None:
             try:

@@ -1,8 +1,8 @@
 """Remembers what would have been typed: for tests, and for trying the rest of the chain without a desktop."""
 
-from v2m.domain.dictation import Certainty, Delivery
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability, Session
+from v2m.domain.ports import Availability
 
 
 class MemoryOutput:
@@ -20,9 +20,9 @@ class MemoryOutput:
         del session
         return Availability(usable=True, reason="Texts are kept in memory.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Keep the text. Raises OutputError REFUSED, with what is kept counted, where it is to break."""
-        del session
+        del to
         if self._fail_after is not None and len(text) > self._fail_after:
             if self._fail_after:
                 self.texts.append(text[: self._fail_after])

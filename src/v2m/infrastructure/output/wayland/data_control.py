@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.wire import Arguments, string, uints
 from v2m.infrastructure.output.wayland.pipes import read_all, write_all
-from v2m.infrastructure.output.wayland.wire import Arguments, string, uints
 
 MANAGERS: Final = ("ext_data_control_manager_v1", "zwlr_data_control_manager_v1")  # same messages
 TEXT_TYPES: Final = ("text/plain;charset=utf-8", "text/plain", "UTF8_STRING", "STRING", "TEXT")

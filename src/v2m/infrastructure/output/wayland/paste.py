@@ -5,14 +5,14 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused
 from v2m.infrastructure.output.wayland import virtual_keyboard
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.data_control import DataControl, Source, offered
 from v2m.infrastructure.output.wayland.keymap import INSERT
-from v2m.infrastructure.output.wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.wayland.virtual_keyboard import CONTROL, SHIFT, VirtualKeyboard
 
 RECEIPT_S: Final = 0.5  # measured: an application takes the text 1.1…1.4 ms after the key
@@ -81,8 +81,9 @@ class PasteOutput:
             return Availability(usable=False, reason=f"This compositor lets no other program reach {lacking}.")
         return Availability(usable=True, reason="The compositor takes texts for the clipboard and a paste key.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Paste it; what was on the clipboard comes back while nobody else has put something there."""
+        session = to.session
         if session.wayland is None:
             raise no_display("there is no Wayland compositor")
         pressed = False

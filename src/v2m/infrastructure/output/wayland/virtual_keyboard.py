@@ -5,8 +5,11 @@ import os
 import time
 from typing import Final
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.toplevels import FocusWatch
+from v2m.infrastructure._wayland.wire import uints
 from v2m.infrastructure.output.failures import (
     FOCUS_MOVED,
     FOCUS_UNKNOWN,
@@ -15,10 +18,7 @@ from v2m.infrastructure.output.failures import (
     no_display,
     refused,
 )
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output.wayland.keymap import ASCII, CAPACITY, key_codes, portions, xkb_keymap
-from v2m.infrastructure.output.wayland.toplevels import FocusWatch
-from v2m.infrastructure.output.wayland.wire import uints
 
 MANAGER: Final = "zwp_virtual_keyboard_manager_v1"
 XKB_V1: Final = 1
@@ -106,8 +106,9 @@ class VirtualKeyboardOutput:
             return Availability(usable=False, reason=f"No virtual keyboard: {error}.")
         return Availability(usable=True, reason="The compositor takes keys from a virtual keyboard.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Type it: at full speed up to `burst_limit` characters, longer texts at 200 characters a second."""
+        session = to.session
         if session.wayland is None:
             raise no_display("there is no Wayland compositor")
         typed = 0

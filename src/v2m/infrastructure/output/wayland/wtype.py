@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
 from v2m.infrastructure._run import find_tool
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
+from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure.output._tools import hint, type_with
 from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, NO_WAYLAND, no_display, refused
 from v2m.infrastructure.output.wayland import virtual_keyboard
-from v2m.infrastructure.output.wayland.connection import Connection, WaylandError
-from v2m.infrastructure.output.wayland.toplevels import FocusWatch
 
 START_S: Final = 5.0
 PER_CHARACTER_S: Final = 0.020  # measured: 4.9 ms on a loaded machine
@@ -37,8 +37,9 @@ class WtypeOutput:
             return Availability(usable=False, reason="This compositor lets no other program reach its keyboard.")
         return Availability(usable=True, reason="wtype types through a virtual keyboard.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Let wtype type it, watching the focus."""
+        session = to.session
         if session.wayland is None:
             raise no_display("there is no Wayland compositor")
         try:

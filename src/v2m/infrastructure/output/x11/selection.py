@@ -3,8 +3,8 @@
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from v2m.domain.ports import Session
-from v2m.infrastructure.output.x11.display import X11Error, connect, cut, foreign_errors
+from v2m.domain.delivery import Session
+from v2m.infrastructure._x11.display import X11Error, connect, cut, foreign_errors
 
 if TYPE_CHECKING:
     from Xlib.display import Display

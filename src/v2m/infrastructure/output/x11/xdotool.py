@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
 from v2m.infrastructure._run import find_tool
+from v2m.infrastructure._x11.display import X11Error, close_display, open_display, read_focus
 from v2m.infrastructure.output._tools import hint, type_with
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, no_display, refused
-from v2m.infrastructure.output.x11.display import X11Error, close_display, open_display, read_focus
 
 START_S: Final = 5.0
 DELAY_MS: Final = 12  # its own default
@@ -38,8 +38,9 @@ class XdotoolOutput:
             return Availability(usable=False, reason="The focused window is no X11 window.")
         return Availability(usable=True, reason="xdotool types through XTEST.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Let xdotool type it, comparing the focus before and after."""
+        session = to.session
         if session.x11 is None:
             raise no_display("there is no X11 display")
         try:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from v2m.domain.dictation import Certainty, Delivery
-from v2m.domain.ports import Availability, Session
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, broken, no_display, refused
-from v2m.infrastructure.output.x11.display import (
+from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.ports import Availability
+from v2m.infrastructure._x11.display import (
     ANSWER_S,
     Focus,
     X11Error,
@@ -21,6 +20,7 @@ from v2m.infrastructure.output.x11.display import (
     foreign_errors,
     in_thread,
 )
+from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, broken, no_display, refused
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -215,8 +215,9 @@ class XtestOutput:
             return Availability(usable=False, reason="The focused window is no X11 window.")
         return Availability(usable=True, reason="The X server takes keys through XTEST.")
 
-    async def deliver(self, text: str, session: Session) -> Delivery:
+    async def deliver(self, text: str, to: Destination) -> Delivery:
         """Type it, once the user has let go of every modifier or two seconds have passed."""
+        session = to.session
         if session.x11 is None:
             raise no_display("there is no X11 display")
         try:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from v2m.infrastructure.output.wayland.connection import Connection
-from v2m.infrastructure.output.wayland.wire import Arguments, uints
+from v2m.infrastructure._wayland.connection import Connection
+from v2m.infrastructure._wayland.wire import Arguments, uints
 
 MANAGER: Final = "zwlr_foreign_toplevel_manager_v1"
 _ACTIVATED: Final = 2

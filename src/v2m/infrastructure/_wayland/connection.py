@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Self
 
-from v2m.infrastructure.output.wayland.wire import (
+from v2m.infrastructure._wayland.wire import (
     FIRST_SERVER_ID,
     Arguments,
     message,

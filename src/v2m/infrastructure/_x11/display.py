@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from v2m.domain.ports import Session
+from v2m.domain.delivery import Session
 
 if TYPE_CHECKING:
     from Xlib.display import Display

@@ -1,0 +1,52 @@
+"""The memory of every dictation."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from v2m.domain.dictation import HistoryEntry, Phase
+
+
+class History(Protocol):
+    """Every dictation, from the moment its recording starts.
+
+    Called from the loop; the work happens in one writer thread. `HistoryError` is raised by reads and
+    by `begin`/`move` alike; the application turns it into `degraded: history`, never into a lost text.
+    """
+
+    def next_id(self) -> int:
+        """Return the id of the next dictation; never the same twice, also after a restart. No I/O."""
+
+    async def begin(self, entry: HistoryEntry) -> None:
+        """Insert the row of a recording that has started."""
+
+    async def move(self, dictation: int, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Set the phase and other fields of HistoryEntry.
+
+        Moving to DELIVERING returns only when the row is on the disk (synchronous=FULL).
+        """
+
+    async def get(self, dictation: int | None = None) -> HistoryEntry | None:
+        """Return a row, or the newest one that has text."""
+
+    async def entries(
+        self, *, limit: int = 20, grep: str = "", before: int | None = None, with_text: bool = False
+    ) -> Sequence[HistoryEntry]:
+        """Return rows, newest first; `grep` is searched for in what was heard and typed."""
+
+    async def unfinished(self) -> Sequence[HistoryEntry]:
+        """Return rows whose phase is not final: what a crash left."""
+
+    async def spools(self) -> set[str]:
+        """Return the paths of all kept audio."""
+
+    async def expired_audio(self, now_ns: int) -> Sequence[HistoryEntry]:
+        """Return rows whose audio has been kept long enough."""
+
+    async def forget_audio(self, dictation: int) -> None:
+        """Note that the audio of a row is gone."""
+
+    async def expire_rows(self, now_ns: int) -> int:
+        """Delete rows older than the retention; never more than a fifth of all in one go. Return how many."""
+
+    async def aclose(self) -> None:
+        """Write what is pending and close; twice is fine."""
