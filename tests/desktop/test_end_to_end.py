@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.desktop, pytest.mark.timeout(300)]
 
 UTTERANCES = 8
 LONGEST_S = 5.5
+MOST_WORD_ERRORS = 0.045  # through the virtual microphone; all recordings: `scripts/bench microphone`
 SOUND = ("PIPEWIRE_RUNTIME_DIR", "PULSE_SERVER", "DBUS_SESSION_BUS_ADDRESS")
 
 
@@ -88,7 +89,7 @@ def test_what_is_said_stands_in_the_terminal(desktop, sound, spoken):
         assert len(pairs) == UTTERANCES
         rate = word_error_rate(pairs)
         print(f"WER {100 * rate:.1f} %")
-        assert rate <= 0.08
+        assert rate <= MOST_WORD_ERRORS
         assert sound.node("v2m") is None  # nothing of ours is in the graph now
 
 
