@@ -39,12 +39,11 @@ def opened(home: Home) -> float:
 
 
 def start_up(rounds: int) -> list[Row]:
-    """Process start → socket listening, against a Python that imports asyncio; → START accepted."""
-    baseline, listening, accepted = [], [], []
+    """Process start → socket listening, and → START obeyed, each against a Python that only imports."""
+    smallest, models, listening, accepted = [], [], [], []
     for _ in range(rounds):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
-        baseline.append(time.perf_counter() - began)
+        smallest.append(importing("asyncio"))
+        models.append(importing("asyncio, pydantic_settings"))
         with new_home(**SCRIPTED) as home:
             began = time.perf_counter()
             with running_daemon(home, ready=False):
@@ -53,11 +52,20 @@ def start_up(rounds: int) -> list[Row]:
                     peer.sendall(b"\x01")
                     read_frame(peer)
                 accepted.append(time.perf_counter() - began)
-    ratio = statistics.median(listening) / statistics.median(baseline)
+    to_listen = statistics.median(listening) / statistics.median(smallest)
+    to_obey = statistics.median(accepted) / statistics.median(models)
+    obeyed_ms = f"{1000 * statistics.median(accepted):.0f} ms"
     return [
-        Row("process start → socket listening, against `import asyncio`", ratio, "×", 1.5),
-        Row("process start → START obeyed (imports included), median", 1000 * statistics.median(accepted), "ms", 300.0),
+        Row("process start → socket listening, against `import asyncio`", to_listen, "×", 1.5),
+        Row("process start → START obeyed, against `import pydantic_settings`", to_obey, "×", 2.5, obeyed_ms),
     ]
+
+
+def importing(modules: str) -> float:
+    """Return the seconds that a Python needs to start, import and end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
+    return time.perf_counter() - began
 
 
 def memory_kib(pid: int) -> int:

@@ -32,7 +32,7 @@ def measure(rounds: int = MOMENTS) -> list[Row]:
     moments = [sorted(_anywhere(recording, rounds, chance)) for recording in recordings]
     pauses = [[end + AFTER_S for end in recording.word_ends(AFTER_S + 0.05) if end > 5] for recording in recordings]
     rows: list[Row] = []
-    for name, speculate in (("segments without guesses", False), ("virtual clock", True)):
+    for name, speculate in (("no guesses", False), ("5 s to 10 min", True)):
         ran = [_released(one, speculate, at) for one, at in zip(recordings, moments, strict=True)]
         rows += _any_moment(name, [each for one in ran for each in one], barred=speculate)
         rows += _after_a_pause(
@@ -40,7 +40,7 @@ def measure(rounds: int = MOMENTS) -> list[Row]:
         )
         rows.append(Row(f"key-up → text, {name}: work of the model", _work(recordings, speculate), "s/min"))
     batch = _flat(_batch(one, at[:: max(1, len(at) // 6)]) for one, at in zip(recordings, moments, strict=True))
-    rows += _any_moment("all decoded then", batch, barred=False)
+    rows += _any_moment("5 s to 10 min, all decoded at key-up", batch, barred=False)
     rows.append(Row("detector", 1000 * median(one.vad_s for one in recordings), "ms", note="per window"))
     return rows
 
