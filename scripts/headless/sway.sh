@@ -5,6 +5,7 @@
 #                                     V2M_SWAY_USER and, with V2M_XWAYLAND=enable, DISPLAY, quoted for `eval`
 #   sway.sh terminal DIR [BANNER]     open a terminal that records what it receives; prints V2M_SINK
 #                                     (the log, see ttysink.py) and V2M_SINK_PID (the terminal)
+#   sway.sh open DIR LOG COMMAND…     start a program that writes "ready" to LOG; prints as `terminal` does
 #   sway.sh run DIR COMMAND [ARG…]    run a command inside that desktop, as its user
 #   sway.sh screenshot DIR FILE       save a picture (PNG)
 #   sway.sh stop DIR                  end what `start` and `terminal` began
@@ -106,7 +107,10 @@ start() {
   user=$(id -un)
   if [ "$(id -u)" = 0 ]; then
     user=${V2M_DESK_USER:-v2mdesk}
-    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+    ( # two desktops may be started at once
+      flock 9
+      id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+    ) 9>/run/lock/v2m-desk-user
   fi
   # A socket's path has at most 107 bytes, so the folder is not made in a perhaps long TMPDIR.
   if [ -z "$dir" ]; then dir=$(mktemp -d /tmp/v2m-sway.XXXXXX); fi
@@ -135,10 +139,17 @@ terminal() {
   local dir=$1 banner=${2:-} number sink
   number=$(find "$dir" -maxdepth 1 -name 'sink-*.json' | wc -l)
   sink=$dir/sink-$number.json
-  spawn "$dir" "foot-$number.log" foot --log-level=error ${V2M_FOOT_CONFIG:+"--config=$V2M_FOOT_CONFIG"} python3 "$dir/ttysink.py" "$sink" "$banner"
+  open_window "$dir" "$sink" foot --log-level=error ${V2M_FOOT_CONFIG:+"--config=$V2M_FOOT_CONFIG"} python3 "$dir/ttysink.py" "$sink" "$banner"
+}
+
+open_window() {
+  local dir=$1 sink=$2 output
+  output=$(basename "$sink" .json).log
+  shift 2
+  spawn "$dir" "$output" "$@"
   local pid=$!
-  await grep -q ready "$sink" || fail "the terminal did not start; see $dir/foot-$number.log"
-  await focused "$dir" "$pid" || fail "the terminal did not get the focus"
+  await grep -q ready "$sink" || fail "$1 did not start; see $dir/$output"
+  await focused "$dir" "$pid" || fail "$1 did not get the focus; see $dir/$output"
   printf 'V2M_SINK=%q\nV2M_SINK_PID=%q\n' "$sink" "$pid"
 }
 
@@ -169,8 +180,9 @@ stop() {
 case $action in
   start) start "$@" ;;
   terminal) terminal "$@" ;;
+  open) open_window "$@" ;;
   run) in_desktop "$@" ;;
   screenshot) in_desktop "$1" grim - >"$2" ;;
   stop) stop "$@" ;;
-  *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac

@@ -186,7 +186,7 @@ def test_a_recording_closed_while_the_microphone_is_being_found_again_stays_clos
             report = await watched.recording.close()
             watched.spool.close()
             await asyncio.to_thread(session.up)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # a stream that came back would have written by then: there is no event to await
             assert watched.spool.head == report.samples
 
     asyncio.run(scenario())

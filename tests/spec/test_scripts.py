@@ -267,11 +267,12 @@ def test_passed(): pass
 """
 
 
-def pytest_beside(conftest: Path, folder: Path, tests: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def pytest_beside(conftest: Path, folder: Path, tests: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(conftest, folder)
     (folder / "test_them.py").write_text(tests)
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | variables
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
+    command += arguments
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -283,9 +284,10 @@ def test_in_ci_a_skipped_test_fails_the_run_and_is_named_with_its_reason(tmp_pat
     assert "test_them.py::test_called: by a call" in done.stdout
 
 
-def test_in_ci_a_skipped_file_fails_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "two"])
+def test_in_ci_a_skipped_file_fails_the_run(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     whole = 'import pytest\npytest.skip("the whole file", allow_module_level=True)\n'
-    done = pytest_beside(ROOT / "tests/conftest.py", tmp_path, whole, CI="1")
+    done = pytest_beside(ROOT / "tests/conftest.py", tmp_path, whole, *arguments, CI="1")
     assert done.returncode == 1
     assert "test_them.py: the whole file" in done.stdout
 
