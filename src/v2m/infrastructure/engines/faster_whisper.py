@@ -228,4 +228,4 @@ def _confidence(segments: Iterable[Any]) -> float | None:
 
 
 def _failed(error: Exception) -> EngineError:
-    return EngineError(f"Whisper failed: {reason(error)}", hint="v2m history")
+    return EngineError(f"Whisper failed: {reason(error)}", hint="v2m models verify")

@@ -171,4 +171,4 @@ def _type_of(folder: Path) -> str:
 
 
 def _failed(error: Exception) -> EngineError:
-    return EngineError(f"onnx-asr failed: {reason(error)}", hint="v2m history")
+    return EngineError(f"onnx-asr failed: {reason(error)}", hint="v2m models verify")

@@ -247,4 +247,4 @@ def _hypothesis(
 
 
 def _failed(error: Exception) -> EngineError:
-    return EngineError(f"sherpa-onnx failed: {reason(error)}", hint="v2m history")
+    return EngineError(f"sherpa-onnx failed: {reason(error)}", hint="v2m models verify")
