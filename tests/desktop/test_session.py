@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from dbus_fast import PropertyAccess
 from dbus_fast.aio import MessageBus
 from dbus_fast.service import ServiceInterface, dbus_property
 
-from support.daemon import wait_until
+from support.bus import private_bus
 from support.desktop import SwayDesktop, XDesktop
 from v2m.domain.delivery import Session
 from v2m.infrastructure.desktop.session import LiveSession
@@ -152,20 +151,6 @@ class _Manager(ServiceInterface):
         return self._environment
 
 
-@contextmanager
-def _bus(folder):
-    address = f"unix:path={folder / 'run' / 'bus'}"
-    daemon = subprocess.Popen(
-        ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}"], stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until((folder / "run" / "bus").is_socket, what="the bus")
-        yield address
-    finally:
-        daemon.terminate()
-        daemon.wait(10)
-
-
 def test_the_user_manager_knows_a_desktop_that_came_after_the_daemon(folder):
     path = folder / "other" / "wayland-4"
 
@@ -178,14 +163,14 @@ def test_the_user_manager_knows_a_desktop_that_came_after_the_daemon(folder):
         bus.disconnect()
         return session
 
-    with _bus(folder) as address, _listening(path):
+    with private_bus(folder / "run" / "bus") as address, _listening(path):
         session = asyncio.run(scenario(address))
     assert (session.variables, session.origin) == ({"WAYLAND_DISPLAY": str(path)}, "user manager")
 
 
 def test_a_bus_without_a_user_manager_or_one_that_hangs_is_passed_over(folder):
     path = folder / "run" / "wayland-1"
-    with _bus(folder), _listening(path):
+    with private_bus(folder / "run" / "bus"), _listening(path):
         assert _current(folder).origin == "runtime directory"
     (folder / "run" / "bus").unlink(missing_ok=True)
     path.unlink()

@@ -19,6 +19,7 @@ from v2m.utils.paths import (
     set_variables,
     socket_path,
     state_dir,
+    system_bus_address,
 )
 
 pytestmark = pytest.mark.unit
@@ -225,6 +226,17 @@ def test_base_directories_follow_xdg(monkeypatch: pytest.MonkeyPatch, variable, 
         assert place() == Path(expected or f"/home/some one/{below_home}")
     monkeypatch.delenv(variable)
     assert place() == Path(f"/home/some one/{below_home}")
+
+
+def test_the_system_bus_is_the_variable_or_lies_in_its_fixed_place(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS", raising=False)
+    monkeypatch.setattr("v2m.utils.paths.SYSTEM_BUS", base / "system_bus_socket")
+    assert system_bus_address() is None
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(base / "system_bus_socket"))
+        assert system_bus_address() == f"unix:path={base}/system_bus_socket"
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/elsewhere")
+        assert system_bus_address() == "unix:path=/elsewhere"
 
 
 def test_the_session_bus_is_the_variable_or_lies_in_the_runtime_directory(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 SOCKET_NAME = "v2m.sock"
 TOAK_SOCKET_NAME = "toak.sock"
+SYSTEM_BUS = Path("/run/dbus/system_bus_socket")  # D-Bus specification, well-known message bus instances
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path of Linux holds 108 bytes, one of them the NUL
 
 
@@ -58,6 +59,13 @@ def session_bus_address() -> str | None:
         return address
     bus = runtime_base() / "bus"
     return f"unix:path={bus}" if bus.is_socket() else None
+
+
+def system_bus_address() -> str | None:
+    """Return the address of the D-Bus system bus: the variable, else its fixed place when something is there."""
+    if address := os.environ.get("DBUS_SYSTEM_BUS_ADDRESS"):
+        return address
+    return f"unix:path={SYSTEM_BUS}" if SYSTEM_BUS.is_socket() else None
 
 
 def journal_stream() -> str | None:

@@ -29,6 +29,16 @@ class Windows(Protocol):
         False: it is gone, or the desktop refuses. Never raises.
         """
 
+    async def aclose(self) -> None:
+        """Close connections; twice is fine."""
+
+
+class Layouts(Protocol):
+    """Which keyboard layout is live. Called from the loop, never blocks it."""
+
+    async def current(self, session: Session) -> str:
+        """Return a name that changes whenever another layout is switched to; empty: nobody tells. Never raises."""
+
 
 class Guard(Protocol):
     """Tells where nothing may be typed, copied or kept. Called from the loop, never blocks it; at most 0.1 s."""
