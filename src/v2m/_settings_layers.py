@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ NO_SETTINGS: Final = frozenset(
         "V2M_XWAYLAND",
     }
 )
+RULES: Final = "policy"  # the one setting that is a list of tables; a key of its second one is `policy.2.app`
 _RIGS: Final = ("V2M_DESK_", "V2M_PW_", "V2M_SINK", "V2M_SWAY_")
 _RETIRED: Final = {
     "transcription.whisper.audio_device_index": 'audio.device, the name that "v2m devices" shows',
@@ -50,6 +52,11 @@ class Layer:
 def variable(key: str) -> str:
     """Return the name of a key's environment variable."""
     return PREFIX + key.upper().replace(".", "__")
+
+
+def _setting(key: str) -> str:
+    """Return the setting that a key belongs to: a variable holds all rules at once."""
+    return RULES if key.startswith(f"{RULES}.") else key
 
 
 def flatten(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -82,12 +89,14 @@ def toml_layer(path: Path, keys: Collection[str], *, name: str, optional: bool =
         raise ConfigError(f"{path}, {at.rstrip(')') or 'line 1'}: {what}.") from error
 
     def place(key: str) -> str:
-        return f"{path}, line {line}" if (line := _line_of(text, key)) else str(path)
+        line = _line_of(text, key) or _line_of(text, key.rpartition(".")[0])
+        return f"{path}, line {line}" if line else str(path)
 
     tables = {".".join(key.split(".")[:depth]) for key in keys for depth in range(1, key.count(".") + 1)}
     values = {key: value for key, value in flatten(table) if not (value == {} and key in tables)}
     for key in values:
-        _check_toml_key(key, keys, tables, place(key))
+        if key not in keys:
+            raise _no_such_key(key, keys, tables, place(key))
     return Layer(name, values, place)
 
 
@@ -95,7 +104,7 @@ def environment_layer(keys: Collection[str], secrets: Collection[str]) -> Layer:
     """Read the environment. Raises ConfigError for a variable of ours that names no setting."""
     variables = EnvSettingsSource(BaseSettings).env_vars
     values = _pick(variables, keys, secrets, "environment")
-    return Layer("environment", values, lambda key: f"environment variable {variable(key)}")
+    return Layer("environment", values, lambda key: f"environment variable {variable(_setting(key))}")
 
 
 def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str]) -> Layer:
@@ -116,7 +125,7 @@ def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str]) ->
         raise ConfigError(f"{path} is not UTF-8 text.") from error
 
     def place(key: str) -> str:
-        names = (variable(key), key.upper())
+        names = (variable(_setting(key)), key.upper())
         line = next((n for n, row in enumerate(text.splitlines(), 1) if _names_any(row, names)), None)
         return f"{path}, line {line}" if line else str(path)
 
@@ -133,7 +142,7 @@ def arguments_layer(arguments: Mapping[str, Any], keys: Collection[str]) -> Laye
     for key in values:
         if key not in keys:
             raise ConfigError(f"There is no setting {key}{_did_you_mean(get_close_matches(key, keys, n=1))}")
-    return Layer("arguments", values, lambda key: f"argument {key}")
+    return Layer("arguments", values, lambda key: f"argument {_setting(key)}")
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,22 +190,24 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _check_toml_key(key: str, keys: Collection[str], tables: Collection[str], place: str) -> None:
-    if key in keys:
-        return
+def _no_such_key(key: str, keys: Collection[str], tables: Collection[str], place: str) -> ConfigError:
+    if key.startswith(f"{RULES}."):
+        return ConfigError(f"{place}: {RULES} is a list of rules: write [[{RULES}]] above each.")
     if key in _RETIRED:
-        raise ConfigError(f"{place}: {key} is no longer used: its successor is {_RETIRED[key]}.")
+        return ConfigError(f"{place}: {key} is no longer used: its successor is {_RETIRED[key]}.")
     if _SECRET.search(key):
-        raise ConfigError(
+        return ConfigError(
             f"{place}: {key} looks like a secret, and secrets do not belong in this file.",
             hint=SECRETS_HINT,
         )
     if key in tables:
-        raise ConfigError(f"{place}: {key} is a table: write [{key}] and its keys below.")
+        return ConfigError(f"{place}: {key} is a table: write [{key}] and its keys below.")
     table = key.rpartition(".")[0]
     siblings = [known for known in keys if known.rpartition(".")[0] == table]
-    hint = f"[{table}] takes {', '.join(known.rpartition('.')[2] for known in siblings)}." if siblings else None
-    raise ConfigError(f"{place}: there is no setting {key}{_did_you_mean(_nearest(key, siblings, keys))}", hint=hint)
+    hint = (
+        f"[{table}] takes {', '.join(known.rpartition('.')[2] for known in siblings)}." if table and siblings else None
+    )
+    return ConfigError(f"{place}: there is no setting {key}{_did_you_mean(_nearest(key, siblings, keys))}", hint=hint)
 
 
 def _nearest(key: str, siblings: Collection[str], keys: Collection[str]) -> list[str]:
@@ -221,11 +232,14 @@ def _names_any(row: str, names: Collection[str]) -> bool:
 
 def _line_of(text: str, key: str) -> int | None:
     """Return the line on which a TOML key (or the inline table that holds it) is set."""
-    table = ""
+    table, seen = "", Counter[str]()
     for number, row in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\[?([^\[\]]+)\]", row):
-            table = _bare(header[1])
-            if table == key:
+        if header := re.match(r"\s*(\[\[?)([^\[\]]+)\]", row):
+            name = table = _bare(header[2])
+            if header[1] == "[[":
+                seen[name] += 1
+                table = f"{name}.{seen[name]}"
+            if key in (name, table):
                 return number
         elif assignment := re.match(r"\s*([^#=]+?)\s*=", row):
             found = f"{table}.{_bare(assignment[1])}".lstrip(".")

@@ -60,8 +60,10 @@ class Output(Table):
         description="When another window has the focus than at START: hold the text, type it there, or go back."
     )
     preview: bool = Field(description="Whether what is heard shows inside the focused field while you speak.")
-    newline: Literal["space", "newline"] = Field(description="What a line break is typed as.")
-    trailing_space: bool = Field(description="Whether a space follows each dictation.")
+    newline: Literal["space", "newline"] = Field(
+        description="What a line break is typed as, where no rule says otherwise."
+    )
+    trailing_space: bool = Field(description="Whether a space follows each dictation, where no rule says otherwise.")
 
 
 class Notifications(Table):

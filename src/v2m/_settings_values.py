@@ -4,7 +4,9 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Final, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -59,7 +61,7 @@ def _methods(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
-def _names(value: object) -> object:
+def names(value: object) -> object:
     """Let an environment variable list names with commas."""
     if isinstance(value, str) and not value.lstrip().startswith("["):
         return tuple(name.strip() for name in value.split(",") if name.strip())
@@ -118,7 +120,7 @@ Outputs = Annotated[
 ]
 OutputNames = Annotated[
     tuple[OutputName, ...],
-    BeforeValidator(_names),
+    BeforeValidator(names),
     Kind("list", f"a list of {', '.join(get_args(OutputName))}", (list,), get_args(OutputName)),
 ]
 Script = Annotated[tuple[str, ...], BeforeValidator(_texts), Kind("list", "a list of texts", (list,))]
@@ -140,12 +142,12 @@ SlotLanguage = Annotated[
 ]
 Languages = Annotated[
     tuple[Annotated[str, Field(pattern=rf"^{_TAG}$")], ...],
-    BeforeValidator(_names),
+    BeforeValidator(names),
     Kind("list", "a list of language tags such as en or pt-BR", (list,)),
 ]
 Engines = Annotated[
     tuple[EngineName, ...],
-    BeforeValidator(_names),
+    BeforeValidator(names),
     Kind("list", f"a list of {', '.join(get_args(EngineName))}", (list,), get_args(EngineName)),
 ]
 Temperature = Annotated[
@@ -167,6 +169,18 @@ _PLAIN: Final = {
     int: Kind("whole number", "a whole number", (int,)),
     float: Kind("number", "a number", (int, float)),
 }
+
+
+def shown(value: object) -> str:
+    """Return a refused value as it stands in a message."""
+    return shorten(repr(value), 80)
+
+
+def unfit(key: str, rule: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return the sentence that refuses a value, with the choice that is most like it."""
+    tried = value if isinstance(value, list) else str(value).split(",")
+    near = [name for one in tried if str(one) not in choices for name in get_close_matches(str(one), choices, n=1)]
+    return f"{key} {rule}, not {shown(value)}" + (f"; did you mean {near[0]}?" if near else ".")
 
 
 def kind_of(field: FieldInfo) -> Kind:

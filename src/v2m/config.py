@@ -8,9 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from v2m._settings_layers import (
+    RULES,
     SECRETS_HINT,
     Layer,
     arguments_layer,
@@ -28,9 +27,10 @@ from v2m._settings_layers import (
     toml_layer,
     variable,
 )
+from v2m._settings_policy import PolicyRule, Rules, read_rules
 from v2m._settings_speech import Cloud, Profiles, Transcription, Vocabulary
 from v2m._settings_tables import Audio, Daemon, History, Notifications, Output, Paths
-from v2m._settings_values import kind_of
+from v2m._settings_values import kind_of, shown, unfit
 from v2m.domain.errors import ConfigError
 from v2m.utils.paths import config_dir
 
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     vocabulary: Vocabulary
     profile: Profiles
     output: Output
+    policy: Rules = Field(description="Rules per application, each under [[policy]]; yours come before v2m's own.")
     notifications: Notifications
     history: History
     paths: Paths
@@ -92,12 +93,21 @@ def describe() -> list[KeyDoc]:
         KeyDoc(
             key,
             kind_of(field).name,
-            json.dumps(defaults[key]) if key in defaults else "",
+            _in_toml_form(defaults[key]) if key in defaults else "",
             kind_of(field).allowed,
             field.description or "",
             variable(key),
         )
         for key, field in fields.items()
+    ]
+
+
+def describe_rules() -> list[KeyDoc]:
+    """Return what a rule under `[[policy]]` can say; no key of it has a default, or a variable of its own."""
+    fields = {name: field for name, field in PolicyRule.model_fields.items() if field.description}
+    return [
+        KeyDoc(f"{RULES}.{name}", kind_of(field).name, "", kind_of(field).allowed, field.description or "", "")
+        for name, field in fields.items()
     ]
 
 
@@ -116,7 +126,8 @@ def load_settings(arguments: Mapping[str, Any] = MappingProxyType({}), *, config
                 raise ConfigError(
                     f"{layer.place(key)}: {key} holds a literal ${{…}}, which nothing replaces.", hint=SECRETS_HINT
                 )
-            values[key], origins[key] = value, layer
+            values[key] = read_rules(value, layer) + values.get(key, ()) if key == RULES else value
+            origins[key] = layer
     sources = {key: layer.name for key, layer in origins.items()}
     try:
         return Settings(**nest(values), sources=sources)
@@ -127,8 +138,8 @@ def load_settings(arguments: Mapping[str, Any] = MappingProxyType({}), *, config
 
 def _layers(arguments: Mapping[str, Any], fields: Mapping[str, FieldInfo], config_file: Path | None) -> Iterator[Layer]:
     """Yield the layers, the weakest first."""
-    secrets = [key for key in fields if key not in _in_toml(fields)]
     keys = _in_toml(fields)
+    secrets = [key for key in fields if key not in keys]
     packaged = toml_layer(_PACKAGED, keys, name="default")
     yield Layer("default", {**dict.fromkeys(secrets), **packaged.values}, packaged.place)
     user_file = config_file or config_dir() / "config.toml"
@@ -144,7 +155,7 @@ def _checked(layer: Layer, fields: Mapping[str, FieldInfo]) -> Layer:
     for key, value in layer.values.items():
         kind = kind_of(fields[key])
         if type(value) not in kind.toml:
-            raise ConfigError(f"{layer.place(key)}: {key} must be {kind.allowed}, not {_shown(value)}.")
+            raise ConfigError(f"{layer.place(key)}: {key} must be {kind.allowed}, not {shown(value)}.")
     return layer
 
 
@@ -156,6 +167,15 @@ def _fields(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, Fiel
             yield from _fields(field.annotation, f"{above}{name}.")
         elif field.description:
             yield f"{above}{name}", field
+
+
+def _in_toml_form(value: object) -> str:
+    """Return a value as it can be written in one line of TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_in_toml_form(part)}" for name, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_in_toml_form(part) for part in value) + "]"
+    return json.dumps(value)
 
 
 def _in_toml(fields: Mapping[str, FieldInfo]) -> list[str]:
@@ -173,14 +193,4 @@ def _refusal(
     rule = str(first["ctx"]["error"]) if first["type"] == "value_error" else f"must be {kind.allowed}"
     if not kind.toml:
         return ConfigError(f"{origins[key].place(key)}: {key} {rule}.")
-    value = values[key]
-    tried = value if isinstance(value, list) else str(value).split(",")
-    near = [
-        name for one in tried if str(one) not in kind.choices for name in get_close_matches(str(one), kind.choices, n=1)
-    ]
-    end = f"; did you mean {near[0]}?" if near else "."
-    return ConfigError(f"{origins[key].place(key)}: {key} {rule}, not {_shown(value)}{end}")
-
-
-def _shown(value: object) -> str:
-    return shorten(repr(value), 80)
+    return ConfigError(f"{origins[key].place(key)}: {unfit(key, rule, values[key], kind.choices)}")
