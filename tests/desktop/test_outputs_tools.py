@@ -57,12 +57,29 @@ def test_the_text_is_on_standard_input_and_nowhere_else(tool, stand_in, tmp_path
     assert not any("help" in argument or "touch" in argument for argument in arguments)
 
 
+@pytest.mark.parametrize("text", ["-", "-n", "--", "text that ends\n", "\n", "a" * 100_000])
+def test_every_text_reaches_the_tool_to_the_last_byte(tool, stand_in, tmp_path, text):
+    record = tmp_path / "record"
+    stand_in(f"import sys; open({str(record)!r}, 'wb').write(sys.stdin.buffer.read())")
+    delivery = asyncio.run(tool[0].deliver(text, Destination(tool[1])))
+    assert record.read_bytes() == text.encode()
+    assert delivery.characters == len(text)
+
+
 @pytest.mark.parametrize("ending", ["sys.exit(1)", "os.kill(os.getpid(), 9)"], ids=["fails", "is killed"])
 def test_a_tool_that_dies_half_way_leaves_the_number_of_characters_open(tool, stand_in, ending):
     stand_in(f"import os, sys; sys.stdin.read(5); {ending}")
     with pytest.raises(OutputError) as caught:
         asyncio.run(tool[0].deliver("hello there", Destination(tool[1])))
     assert caught.value.delivered is None
+
+
+def test_half_a_character_is_refused_and_starts_nothing(tool, stand_in, tmp_path):
+    stand_in(f"open({str(tmp_path / 'started')!r}, 'w')")
+    with pytest.raises(OutputError) as caught:
+        asyncio.run(tool[0].deliver("half \ud800", Destination(tool[1])))
+    assert (caught.value.reason, caught.value.delivered) == (OutputReason.REFUSED, 0)
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_tool_that_hangs_is_ended_and_leaves_the_number_of_characters_open(tool, stand_in):

@@ -23,6 +23,7 @@ class Finished:
     status: int  # exit status, negative for a signal
     stdout: bytes
     stderr: bytes
+    fed: bool = True  # False: it ended before it was given its input
 
     def complaint(self) -> str:
         """Return the last line it wrote to standard error, for a message."""
@@ -41,8 +42,11 @@ async def run(
     stdin: bytes = b"",
     timeout_s: float,
     env: Mapping[str, str] | None = None,
+    settle_s: float = 0.0,
 ) -> Finished:
     """Run a program to its end; no shell. `env` is added to this process's environment.
+
+    `settle_s`: pause before it is given its input.
 
     Cancelling kills the child's process group and reaps it.
 
@@ -60,31 +64,44 @@ async def run(
     )
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await _talk(child, stdin)
+            fed, out, err = await _talk(child, stdin, settle_s)
     finally:
         await end_group(child)
     if len(out) > MAX_OUTPUT_BYTES:
         raise OSError(errno.EMSGSIZE, f"it says more than {MAX_OUTPUT_BYTES >> 20} MiB")
-    return Finished(child.returncode or 0, out, err)
+    return Finished(child.returncode or 0, out, err, fed)
 
 
-async def _talk(child: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
+async def _talk(child: asyncio.subprocess.Process, stdin: bytes, settle_s: float) -> tuple[bool, bytes, bytes]:
     """Feed a child and take what it says until it ends, or says too much."""
-    assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
     async with asyncio.TaskGroup() as group:
-        group.create_task(_feed(child.stdin, stdin))
+        fed = group.create_task(_feed(child, stdin, settle_s))
         out, err = (group.create_task(_take(stream, child)) for stream in (child.stdout, child.stderr))
     await child.wait()
-    return out.result(), err.result()
+    return fed.result(), out.result(), err.result()
 
 
-async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        stream.write(data)
-        await stream.drain()
+async def _feed(child: asyncio.subprocess.Process, data: bytes, settle_s: float) -> bool:
+    """Give a child its input, then the end of it; False when it had ended before."""
+    stream = child.stdin
+    assert stream is not None
+    fed = not (settle_s and await _ends_within(child, settle_s))
+    if fed:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.write(data)
+            await stream.drain()
     stream.close()
+    return fed
+
+
+async def _ends_within(child: asyncio.subprocess.Process, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await child.wait()
+            return True
+    return False
 
 
 async def _take(stream: asyncio.StreamReader, child: asyncio.subprocess.Process) -> bytes:
@@ -133,6 +150,32 @@ async def streaming(argv: Sequence[str], *, stdout: int, pass_fds: Sequence[int]
             await end_group(child)
     finally:
         os.close(stderr)
+
+
+@contextlib.asynccontextmanager
+async def companion(
+    argv: Sequence[str],
+    *,
+    stdin: int = DEVNULL,
+    stderr: int = DEVNULL,
+    env: Mapping[str, str] | None = None,
+    grace_s: float = 0.0,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a program as long as the caller needs it; no shell, what it prints is dropped.
+
+    `env` is added to this process's environment. Leaving ends its process group and reaps it; `grace_s` is the time
+    between SIGTERM and SIGKILL.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *argv, stdin=stdin, stdout=DEVNULL, stderr=stderr, env={**os.environ, **(env or {})}, start_new_session=True
+    )
+    try:
+        yield child
+    finally:
+        await end_group(child, grace_s=grace_s)
 
 
 async def read_some(fd: int) -> bytes:

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from v2m.domain.delivery import Certainty, Delivery, Destination, Session
+from v2m.domain.delivery import Delivery, Destination, Session
 from v2m.domain.ports import Availability
 from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure._wayland.toplevels import FocusWatch
-from v2m.infrastructure.output._tools import hint, type_with
-from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, NO_WAYLAND, no_display, refused
+from v2m.infrastructure.output._tools import focused, hint, judge, type_with, utf8
+from v2m.infrastructure.output.failures import NO_WAYLAND
 from v2m.infrastructure.output.wayland import virtual_keyboard
 
 START_S: Final = 5.0
@@ -39,36 +38,10 @@ class WtypeOutput:
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
         """Let wtype type it, watching the focus."""
-        session = to.session
-        if session.wayland is None:
-            raise no_display("there is no Wayland compositor")
-        try:
-            connection = await Connection.open(session.wayland)
-        except WaylandError as error:
-            raise no_display(str(error)) from error
-        try:
-            return await self._watched(text, session, connection)
-        finally:
-            connection.close()
-
-    async def _watched(self, text: str, session: Session, connection: Connection) -> Delivery:
-        focus = FocusWatch(connection)
-        try:
-            await focus.start()
-        except WaylandError as error:
-            raise no_display(str(error)) from error
-        if focus.nothing_active:
-            raise refused("No window has the focus.")
-        await type_with(["wtype", "-"], text, session, timeout_s=START_S + PER_CHARACTER_S * len(text))
-        try:
-            await connection.roundtrip()
-        except WaylandError:
-            return Delivery(self.name, Certainty.UNCERTAIN, len(text), focus.app, "The compositor is gone.")
-        if not focus.available:
-            return Delivery(self.name, Certainty.UNCERTAIN, len(text), detail=FOCUS_UNKNOWN)
-        if focus.moved:
-            return Delivery(self.name, Certainty.UNCERTAIN, len(text), focus.app, FOCUS_MOVED)
-        return Delivery(self.name, Certainty.SENT, len(text), focus.app)
+        async with focused(to) as (connection, focus):
+            timeout_s = START_S + PER_CHARACTER_S * len(text)
+            await type_with(["wtype", "-"], utf8(text), to.session, timeout_s=timeout_s)
+            return await judge(self.name, len(text), connection, focus)
 
     async def aclose(self) -> None:
         """Nothing stays open."""

@@ -6,7 +6,7 @@ from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import Availability
 from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._x11.display import X11Error, close_display, open_display, read_focus
-from v2m.infrastructure.output._tools import hint, type_with
+from v2m.infrastructure.output._tools import hint, type_with, utf8
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, no_display, refused
 
 START_S: Final = 5.0
@@ -14,6 +14,8 @@ DELAY_MS: Final = 12  # its own default
 # It maps one key anew for each character the layout lacks. Measured in xterm: at 12 ms the application
 # looks too late and shows another character, at 50 ms texts were exact; half as much again for loaded machines.
 FOREIGN_DELAY_MS: Final = 75
+
+_LOSSY: Final = "xdotool loses characters that your keyboard layout lacks when the application is slow."
 
 
 class XdotoolOutput:
@@ -53,7 +55,7 @@ class XdotoolOutput:
                 raise refused("No window has the focus.")
             delay_ms = DELAY_MS if text.isascii() else FOREIGN_DELAY_MS
             argv = ["xdotool", "type", "--clearmodifiers", "--delay", str(delay_ms), "--file", "-"]
-            await type_with(argv, text, session, timeout_s=START_S + 3 * delay_ms / 1000 * len(text))
+            await type_with(argv, utf8(text), session, timeout_s=START_S + 3 * delay_ms / 1000 * len(text))
             after = await read_focus(display)
         except X11Error:
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, "The X display is gone.")
@@ -61,6 +63,8 @@ class XdotoolOutput:
             await close_display(display)
         if (after.client or after.window) != (before.client or before.window):
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, FOCUS_MOVED)
+        if not text.isascii():
+            return Delivery(self.name, Certainty.UNCERTAIN, len(text), before.app, _LOSSY)
         return Delivery(self.name, Certainty.SENT, len(text), before.app)
 
     async def aclose(self) -> None:
