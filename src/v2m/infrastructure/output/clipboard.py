@@ -8,7 +8,7 @@ from v2m.domain.ports import Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._x11.display import X11Error, close_display, open_display
 from v2m.infrastructure.output.failures import no_display
-from v2m.infrastructure.output.wayland.data_control import DataControl, offered
+from v2m.infrastructure.output.wayland.data_control import CLIPBOARD, DataControl, offered, text_contents
 from v2m.infrastructure.output.x11.selection import X11Selection
 
 ON_CLIPBOARD: Final = "The text is on the clipboard."
@@ -79,7 +79,7 @@ class ClipboardOutput:
     async def _copy_wayland(self, text: str, path: str) -> None:
         connection = await Connection.open(path)
         try:
-            DataControl(connection).own(text, secret=False)
+            DataControl(connection).own(CLIPBOARD, text_contents(text, secret=False))
             await connection.roundtrip()
         except BaseException:
             connection.close()

@@ -2,45 +2,61 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
+from v2m.domain.chords import Chord
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused
+from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, NO_WAYLAND, broken, no_display, refused
+from v2m.infrastructure.output.pasting import (
+    CHANGED,
+    MOVED_BEFORE,
+    NOT_TAKEN,
+    RECEIPT_S,
+    REPEAT_GAP_S,
+    RESTORE_DELAY_S,
+    UNSAVED,
+    paste_chord,
+    wants_primary,
+)
 from v2m.infrastructure.output.wayland import virtual_keyboard
-from v2m.infrastructure.output.wayland.data_control import DataControl, Source, offered
+from v2m.infrastructure.output.wayland.data_control import (
+    CLIPBOARD,
+    PRIMARY,
+    Allowance,
+    Contents,
+    DataControl,
+    Source,
+    offered,
+    text_contents,
+)
 from v2m.infrastructure.output.wayland.keymap import INSERT
+from v2m.infrastructure.output.wayland.receipt import Receipt
 from v2m.infrastructure.output.wayland.virtual_keyboard import CONTROL, SHIFT, VirtualKeyboard
 
-RECEIPT_S: Final = 0.5  # measured: an application takes the text 1.1…1.4 ms after the key
-# foot ignores a paste key while it still feeds the previous paste to its program.
-REPEAT_GAP_S: Final = 0.05
-RESTORE_DELAY_S: Final = 0.2  # browsers read twice
-
-Chord = tuple[int, str]  # modifiers, key
-_TERMINAL_PASTE: Final[Chord] = (CONTROL | SHIFT, "v")
-_USUAL_PASTE: Final[Chord] = (CONTROL, "v")
-# Shift+Insert pastes nearly everywhere and does nothing where it does not. Ctrl+V in a terminal takes
-# the next key literally, in Emacs it scrolls, so it is no guess to make. Terminals paste the primary
-# selection with Shift+Insert: the text is put there as well.
-_SAFE_PASTE: Final[Chord] = (SHIFT, INSERT)
-_TERMINALS: Final = {
-    "foot", "footclient", "alacritty", "kitty", "org.wezfurlong.wezterm", "com.mitchellh.ghostty",
-    "org.gnome.terminal", "gnome-terminal-server", "org.gnome.console", "org.gnome.ptyxis", "org.kde.konsole",
-    "xfce4-terminal", "terminator", "tilix", "io.elementary.terminal", "lxterminal", "mate-terminal",
-}  # fmt: skip
-_SAFE_ONLY: Final = {"", "emacs", "gvim", "xterm", "uxterm", "urxvt", "st", "st-256color"}
+READ_PER_S: Final = 4 << 20  # characters of long texts; a tenth of what GTK and foot take
+HANDOVER_S: Final = 0.1  # a clipboard manager asks within milliseconds for what is new
+_MASKS: Final = {"shift": SHIFT, "ctrl": CONTROL, "alt": 8}
+_KEYS: Final = {"insert": INSERT}
 
 
-def paste_chord(app: str) -> Chord:
-    """Return the key that pastes in an application, by its id."""
-    known = app.lower()
-    if known in _TERMINALS:
-        return _TERMINAL_PASTE
-    return _SAFE_PASTE if known in _SAFE_ONLY else _USUAL_PASTE
+@dataclass(slots=True)
+class _Loan:
+    """One selection: what we have there, and what comes back."""
+
+    selection: int
+    source: Source | None = None  # the text while `lent`, else what was put back
+    saved: Contents = field(default_factory=dict)
+    lent: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether nobody has put something else there since."""
+        return self.source is not None and self.source.owned
 
 
 @dataclass(slots=True)
@@ -50,15 +66,14 @@ class _Desk:
     connection: Connection
     keyboard: VirtualKeyboard
     clipboard: DataControl
-    ours: Source | None = None
-    saved: str | None = None  # what the user had there
-    saved_secret: bool = False
+    loans: dict[int, _Loan] = field(default_factory=lambda: {name: _Loan(name) for name in (CLIPBOARD, PRIMARY)})
     restoring: asyncio.TimerHandle | None = None
-    pasted_at: float = 0.0  # CLOCK_MONOTONIC
+    free_at: float = 0.0  # CLOCK_MONOTONIC: when the next text may take the place of the last one
+    read_by: float = 0.0  # CLOCK_MONOTONIC: when the clipboard may be given back
 
 
 class PasteOutput:
-    """Clipboard and paste key; the receipt is that somebody took the text after the key."""
+    """Clipboard and paste key; confirmed where the kernel shows that the focused application took the text."""
 
     name = "paste"
     burst_limit: int | None = None
@@ -83,51 +98,63 @@ class PasteOutput:
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
         """Paste it; what was on the clipboard comes back while nobody else has put something there."""
-        session = to.session
-        if session.wayland is None:
+        if to.session.wayland is None:
             raise no_display("there is no Wayland compositor")
-        pressed = False
+        chord = paste_chord(to.paste_key)
         try:
-            desk = await self._connected(session.wayland)
+            desk = await self._connected(to.session.wayland)
             focus = FocusWatch(desk.connection)
         except WaylandError as error:
             raise no_display(str(error)) from error
+        receipt = Receipt(to.window.pid if to.window else 0, desk.connection.peer_pid)
         try:
-            await asyncio.sleep(max(0.0, desk.pasted_at + REPEAT_GAP_S - time.monotonic()))
-            await focus.start()
+            await asyncio.sleep(max(0.0, desk.free_at - time.monotonic()))
+            await focus.start(to)
             if focus.nothing_active:
                 raise refused("No window has the focus.")
-            source = await _take_clipboard(desk, text)
-            if focus.moved:
-                _restore(desk)
-                raise refused("The window that had the focus lost it before anything was pasted.")
-            reads, pressed = source.reads, True
-            await desk.keyboard.chord(*paste_chord(focus.app))
-            taken = await desk.connection.until(lambda: source.reads > reads, RECEIPT_S)
-            desk.pasted_at = time.monotonic()
+            await _lend(desk, text, chord, focus, receipt)
+            receipt.pressed = True
+            modifiers = sum(_MASKS[name] for name in chord.modifiers)
+            await desk.keyboard.chord(modifiers, _KEYS.get(chord.key, chord.key), handled=receipt.acknowledge)
+            await desk.connection.until(lambda: receipt.taken, RECEIPT_S)
+            if receipt.by_window:
+                await receipt.read_to_the_end(RECEIPT_S + len(text) / READ_PER_S)
+            await desk.connection.roundtrip()  # what the focus did meanwhile is known then
+            desk.free_at = time.monotonic() + (REPEAT_GAP_S if receipt.confirmed else RESTORE_DELAY_S)
         except WaylandError as error:
-            raise broken(str(error), delivered=None if pressed else 0) from error
+            raise broken(str(error), delivered=None if receipt.pressed else 0) from error
         finally:
             focus.stop()
-        return self._judge(desk, text, focus, taken=taken)
+        if receipt.complete:
+            desk.read_by = time.monotonic() + RESTORE_DELAY_S
+            desk.restoring = asyncio.get_running_loop().call_later(RESTORE_DELAY_S, _give_back, desk)
+        return self._judge(text, focus, receipt)
 
     async def aclose(self) -> None:
-        """Disconnect. What we put on the clipboard, or put back there, goes with us: nobody else has it."""
+        """Put back what the user had, and disconnect: from then on only a clipboard manager still has it."""
         desk, self._desk = self._desk, None
         if desk is None:
             return
+        if desk.connection.alive and any(loan.lent for loan in desk.loans.values()):
+            with suppress(WaylandError):
+                await desk.connection.until(lambda: False, max(0.0, desk.read_by - time.monotonic()))
+                await desk.connection.roundtrip()
+                _give_back(desk)
+                await desk.connection.until(lambda: False, HANDOVER_S)
         if desk.restoring is not None:
             desk.restoring.cancel()
         desk.keyboard.destroy()
         desk.connection.close()
 
-    def _judge(self, desk: _Desk, text: str, focus: FocusWatch, *, taken: bool) -> Delivery:
-        if not taken:  # the key may still be handled, then the text has to be there
-            note = "The window has not taken the text yet; it is on the clipboard."
-            return Delivery(self.name, Certainty.UNCERTAIN, 0, focus.app, note)
+    def _judge(self, text: str, focus: FocusWatch, receipt: Receipt) -> Delivery:
+        if not receipt.complete:  # the key may still be handled, then the text has to be there
+            return Delivery(self.name, Certainty.UNCERTAIN, 0, focus.app, NOT_TAKEN)
         if focus.moved:
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), focus.app, FOCUS_MOVED)
-        desk.restoring = asyncio.get_running_loop().call_later(RESTORE_DELAY_S, _restore, desk)
+        if receipt.confirmed:
+            return Delivery(self.name, Certainty.CONFIRMED, len(text), focus.app)
+        if not focus.available:
+            return Delivery(self.name, Certainty.UNCERTAIN, len(text), detail=FOCUS_UNKNOWN)
         return Delivery(self.name, Certainty.SENT, len(text), focus.app)
 
     async def _connected(self, path: str) -> _Desk:
@@ -151,25 +178,56 @@ class PasteOutput:
         return desk
 
 
-async def _take_clipboard(desk: _Desk, text: str) -> Source:
-    """Remember what is on the clipboard and put the text there."""
+async def _lend(desk: _Desk, text: str, chord: Chord, focus: FocusWatch, receipt: Receipt) -> None:
+    """Keep what the user has, and put the text in its place; when it raises, everything is as it was.
+
+    Raises:
+        OutputError: REFUSED, what is there cannot be kept whole, was just changed, or the focus is elsewhere.
+        WaylandError: the compositor is gone.
+    """
     if desk.restoring is not None:
         desk.restoring.cancel()
         desk.restoring = None
-    if desk.ours is None or not desk.ours.owned:
-        offer = desk.clipboard.current
-        if offer is not None and offer.types and not offer.is_text:
-            raise refused("The clipboard holds something that is not text, which pasting would lose.")
-        desk.saved = await desk.clipboard.read()
-        desk.saved_secret = offer is not None and offer.secret
-    desk.ours = desk.clipboard.own(text, secret=True, primary=True)
-    await desk.connection.roundtrip()
-    return desk.ours
+    primary = wants_primary(chord)
+    if primary and not desk.clipboard.has_primary:
+        raise refused("This compositor lets no other program reach the selection that the paste key may take.")
+    loans = [desk.loans[CLIPBOARD], *([desk.loans[PRIMARY]] if primary else [])]
+    allowance = Allowance.full()
+    try:
+        for loan in loans:
+            await _keep(desk, loan, allowance)
+        for loan in loans:
+            loan.source, loan.lent = desk.clipboard.own(loan.selection, text_contents(text, secret=True)), True
+            if loan.source is not None:
+                loan.source.on_read = receipt.note
+        await desk.connection.roundtrip()
+        if focus.moved:
+            raise refused(MOVED_BEFORE)
+        if not all(loan.ours for loan in loans):
+            raise refused(CHANGED)
+    except BaseException:
+        if desk.connection.alive:
+            _give_back(desk)
+        raise
 
 
-def _restore(desk: _Desk) -> None:
+async def _keep(desk: _Desk, loan: _Loan, allowance: Allowance) -> None:
+    """Save what is on a selection, unless it is what we put there ourselves."""
+    if loan.ours:
+        if not loan.lent and loan.source is not None:
+            loan.saved = loan.source.contents
+        return
+    loan.source, loan.lent = None, False
+    saved = await desk.clipboard.save(loan.selection, allowance)
+    if saved is None:
+        raise refused(UNSAVED)
+    loan.saved = saved
+
+
+def _give_back(desk: _Desk) -> None:
     """Put back what the user had, unless somebody has put something else there since."""
     desk.restoring = None
-    if desk.ours and desk.ours.owned and desk.saved is not None and desk.connection.alive:
-        desk.clipboard.own(desk.saved, secret=desk.saved_secret)
-    desk.ours = desk.saved = None
+    for loan in desk.loans.values():
+        if loan.lent and loan.ours and desk.connection.alive:
+            loan.source = desk.clipboard.own(loan.selection, loan.saved)
+        loan.lent, loan.saved = False, {}
