@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import click
 
-LOCAL_VERBS = ("bench", "models")  # what `v2m` does without the daemon: `build_command` in v2m/local/VERB.py
+# What is more than one question to the daemon: `build_command` in v2m/local/VERB.py.
+LOCAL_VERBS = ("bench", "doctor", "models", "outputs")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

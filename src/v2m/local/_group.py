@@ -1,4 +1,4 @@
-"""A verb that has verbs and needs no daemon: each returns what is to be done, and prints through the client."""
+"""Verbs that are more than one question to the daemon: each does its work and prints through the client."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,12 +29,12 @@ def build_group(name: str, about: str, show: Show, verbs: Sequence[Verb]) -> cli
     group = click.Group(name, help=about)
     for verb, act, parameters, help_text in verbs:
         as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object")
-        callback = partial(partial, _run, act, show)
+        callback = partial(partial, guarded, act, show)
         group.add_command(click.Command(verb, params=[*parameters, as_json], callback=callback, help=help_text))
     return group
 
 
-def _run(act: Act, show: Show, **given: Any) -> int:  # noqa: ANN401 - what click parsed
+def guarded(act: Act, show: Show, **given: Any) -> int:  # noqa: ANN401 - what click parsed
     """Do it; an error of ours becomes one that the client prints. Raises ClientError."""
     try:
         return act(show, **given)

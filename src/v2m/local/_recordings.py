@@ -1,6 +1,7 @@
 """Recordings with the texts that were spoken, to measure engines on."""
 
 import json
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ BUNDLED: Final = {
     " period was so far like the present period, that some of its noisiest authorities insisted on its being received,"
     " for good or for evil, in the superlative degree of comparison only.",
 }
+# A short one for `v2m doctor --loop`: from the second file, cut at pauses (seconds).
+SHORT: Final = ("two_cities.wav", 0.97, 4.83, "It was the best of times, it was the worst of times,")
 HINT: Final = "Put FILE.wav beside FILE.txt with what is spoken in it, or a manifest.json: docs/bench.md."
 
 
@@ -65,6 +68,26 @@ def _paired(folder: Path) -> Iterator[Recording]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in SOUNDS and (text := path.with_suffix(".txt")).is_file():
             yield Recording(path, text.read_text().strip())
+
+
+def write_short_recording(target: Path) -> str:
+    """Write a short recording of speech as a WAV file; return what is spoken in it.
+
+    Raises:
+        ConfigError: the recording is not where it is installed with v2m.
+    """
+    name, start_s, end_s, text = SHORT
+    try:
+        source = next(one.path for one in _bundled() if one.path.name == name)
+        with wave.open(str(source)) as whole, wave.open(str(target), "wb") as cut:
+            cut.setparams(whole.getparams())
+            whole.setpos(round(start_s * whole.getframerate()))
+            cut.writeframes(whole.readframes(round((end_s - start_s) * whole.getframerate())))
+    except (StopIteration, OSError, EOFError, wave.Error) as error:
+        raise ConfigError(
+            "The recording that comes with v2m is missing.", hint="pip install moonshine-voice==0.1.0"
+        ) from error
+    return text
 
 
 def _bundled() -> Iterator[Recording]:
