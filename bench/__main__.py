@@ -15,6 +15,7 @@ BENCHES = (
     "capture",
     "daemon",
     "delivery",
+    "focus",
     "speech",
     "keyup",
     "listening",
@@ -24,6 +25,7 @@ BENCHES = (
     "files",
     "cloud",
 )
+ON_REQUEST = ("exactness",)  # too long for a run of all
 # What a reader wants to compare. Not the word error rate: the recordings are clean, read and few.
 IN_README = (
     "toak --start, spawn to exit p50",
@@ -63,12 +65,12 @@ def markdown(rows: list[Row]) -> str:
 def main() -> int:
     """Run the named benches, or all."""
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of: " + ", ".join(BENCHES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of: " + ", ".join((*BENCHES, *ON_REQUEST)))
     parser.add_argument("--rounds", type=int, help="rounds per figure; default: each bench's own")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(BENCHES):
+    if unknown := set(options.names) - {*BENCHES, *ON_REQUEST}:
         parser.error(f"no bench {', '.join(sorted(unknown))}")
     rows: list[Row] = []
     for name in options.names or BENCHES:

@@ -34,7 +34,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:  # of pytest-xdist: files that are skipped whole are known to its workers only
+def pytest_testnodedown(node: Any) -> None:
+    # of pytest-xdist: files that are skipped whole are known to its workers only
     _skipped.update(getattr(node, "workeroutput", {}).get("skipped", {}))
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Stands in for the user's hardware keyboard in a headless compositor (US layout).
+"""Stands in for the user's hardware keyboard in a headless compositor (US layout until told another).
 
 usage: keyboard.py WAYLAND_SOCKET
 
 Without any keyboard on the seat the focused application loses the first keys of whoever types next.
 Prints "up", then obeys lines on standard input: `press CODE [MASK]` and `release CODE [MASK]`, CODE
-being an evdev code, MASK the modifiers held from then on (Shift 1, Ctrl 4, Alt 8, Super 64).
+being an evdev code, MASK the modifiers held from then on (Shift 1, Ctrl 4, Alt 8, Super 64); `layout NAME`,
+such as `de` or `us(dvorak)`.
 Answers each with "ok". Ends with the compositor.
 """
 
@@ -15,16 +16,16 @@ import sys
 import time
 
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure.output.wayland.virtual_keyboard import MANAGER
 from v2m.infrastructure._wayland.wire import uints
+from v2m.infrastructure.output.wayland.virtual_keyboard import MANAGER
 
-US_KEYMAP = (
-    b"xkb_keymap {\n"
-    b'xkb_keycodes { include "evdev+aliases(qwerty)" };\n'
-    b'xkb_types { include "complete" };\n'
-    b'xkb_compatibility { include "complete" };\n'
-    b'xkb_symbols { include "pc+us+inet(evdev)" };\n'
-    b"};\n\0"
+KEYMAP = (
+    "xkb_keymap {{\n"
+    'xkb_keycodes {{ include "evdev+aliases(qwerty)" }};\n'
+    'xkb_types {{ include "complete" }};\n'
+    'xkb_compatibility {{ include "complete" }};\n'
+    'xkb_symbols {{ include "pc+{layout}+inet(evdev)" }};\n'
+    "}};\n\0"
 )
 
 
@@ -34,9 +35,7 @@ async def main() -> None:
     seat, manager = connection.bind("wl_seat", 1), connection.bind(MANAGER, 1)
     keyboard = connection.create()
     connection.request(manager, 0, uints(seat, keyboard))
-    fd = os.memfd_create("us-keymap")
-    os.write(fd, US_KEYMAP)
-    connection.request(keyboard, 0, uints(1, len(US_KEYMAP)), fd=fd)
+    upload(connection, keyboard, "us")
     await connection.roundtrip()
     print("up", flush=True)
     lines = asyncio.StreamReader()
@@ -49,10 +48,23 @@ async def main() -> None:
         pass
 
 
+def upload(connection: Connection, keyboard: int, layout: str) -> None:
+    """Be a keyboard of this layout."""
+    keymap = KEYMAP.format(layout=layout).encode()
+    fd = os.memfd_create("keymap")
+    os.write(fd, keymap)
+    connection.request(keyboard, 0, uints(1, len(keymap)), fd=fd)
+
+
 async def obey(lines: asyncio.StreamReader, connection: Connection, keyboard: int) -> None:
     """Press and release what standard input says."""
     while line := await lines.readline():
         verb, code, *mask = line.decode().split()
+        if verb == "layout":
+            upload(connection, keyboard, code)
+            await connection.roundtrip()
+            print("ok", flush=True)
+            continue
         now_ms = time.monotonic_ns() // 1_000_000 & 0xFFFFFFFF
         connection.request(keyboard, 1, uints(now_ms, int(code), int(verb == "press")))
         connection.request(keyboard, 2, uints(int(mask[0]) if mask else 0, 0, 0, 0))

@@ -11,7 +11,8 @@
 #   sway.sh stop DIR                  end what `start` and `terminal` began
 #
 # sway refuses to run as root, so root gets an ordinary user for it ($V2M_DESK_USER, default v2mdesk).
-# The desktop's XDG_RUNTIME_DIR is DIR and is not printed: the caller keeps its own.
+# The desktop's XDG_RUNTIME_DIR is DIR and is not printed: the caller keeps its own. V2M_AS_CALLER=1 lets `open` and
+# `run` keep the caller's user, for programs that the ordinary one cannot run on this machine.
 # Debian: apt install sway foot grim xkb-data [xwayland]
 set -euo pipefail
 
@@ -39,12 +40,20 @@ compose() {
   local dir=$1 user
   shift
   user=$(desk_user "$dir")
+  local runtime=$dir home
+  if [ -n "${V2M_AS_CALLER:-}" ]; then
+    user=$(id -un)
+    runtime=$dir/caller
+    mkdir -p "$runtime"
+    chmod 700 "$runtime"
+  fi
+  home=$(getent passwd "$user" | cut -d: -f6)
   composed=()
   if [ "$(id -un)" != "$user" ]; then
     composed=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --init-groups)
   fi
-  composed+=(env -C / -i "HOME=$(getent passwd "$user" | cut -d: -f6)" "USER=$user" LANG=C.UTF-8
-    PATH=/usr/local/bin:/usr/bin:/bin "XDG_RUNTIME_DIR=$dir")
+  composed+=(env -C / -i "HOME=$home" "USER=$user" LANG=C.UTF-8
+    PATH=/usr/local/bin:/usr/bin:/bin "XDG_RUNTIME_DIR=$runtime")
   [ -f "$dir/socket" ] && composed+=("WAYLAND_DISPLAY=$(cat "$dir/socket")")
   [ -f "$dir/ipc" ] && composed+=("SWAYSOCK=$(cat "$dir/ipc")")
   [ -s "$dir/display" ] && composed+=("DISPLAY=$(cat "$dir/display")")
@@ -184,5 +193,5 @@ case $action in
   run) in_desktop "$@" ;;
   screenshot) in_desktop "$1" grim - >"$2" ;;
   stop) stop "$@" ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac

@@ -4,6 +4,7 @@
 #   xvfb.sh start [DIR]               start it; prints V2M_X_DIR, DISPLAY and XAUTHORITY, quoted for `eval`
 #   xvfb.sh terminal DIR [BANNER]     open a terminal that records what it receives; prints V2M_SINK
 #                                     (the log, see ttysink.py) and V2M_SINK_PID (the terminal)
+#   xvfb.sh open DIR LOG COMMAND…     start a program that writes "ready" to LOG; prints as `terminal` does
 #   xvfb.sh run DIR COMMAND [ARG…]    run a command inside that desktop
 #   xvfb.sh screenshot DIR FILE       save a picture (PNG)
 #   xvfb.sh stop DIR                  end what `start` and `terminal` began
@@ -58,7 +59,8 @@ start() {
   # The server takes any entry of its file; clients look for their own display's number.
   xauth -q -f "$dir/server-cookies" add :0 . "$cookie" 2>/dev/null
   : >"$dir/number"
-  setsid Xvfb -displayfd 3 -screen 0 1280x720x24 -nolisten tcp -auth "$dir/server-cookies" \
+  # Without -noreset it starts anew, and refuses whoever connects, when its last client leaves: `managed`, before openbox.
+  setsid Xvfb -displayfd 3 -screen 0 1280x720x24 -noreset -nolisten tcp -auth "$dir/server-cookies" \
     3>"$dir/number" >"$dir/xvfb.log" 2>&1 </dev/null &
   echo $! >>"$dir/pids"
   await grep -q . "$dir/number" || { cat "$dir/xvfb.log" >&2; stop "$dir"; fail "Xvfb did not start"; }
@@ -76,11 +78,18 @@ terminal() {
   local dir=$1 banner=${2:-} number sink
   number=$(find "$dir" -maxdepth 1 -name 'sink-*.json' | wc -l)
   sink=$dir/sink-$number.json
-  spawn "$dir" "xterm-$number.log" env -u WAYLAND_DISPLAY "DISPLAY=$(cat "$dir/display")" "XAUTHORITY=$dir/cookies" \
-    LANG=C.UTF-8 xterm -u8 -fa Monospace -fs 12 -e python3 "$here/ttysink.py" "$sink" "$banner"
+  open_window "$dir" "$sink" xterm -u8 -fa Monospace -fs 12 -e python3 "$here/ttysink.py" "$sink" "$banner"
+}
+
+open_window() {
+  local dir=$1 sink=$2 output
+  output=$(basename "$sink" .json).log
+  shift 2
+  spawn "$dir" "$output" env -u WAYLAND_DISPLAY "DISPLAY=$(cat "$dir/display")" "XAUTHORITY=$dir/cookies" \
+    LANG=C.UTF-8 "$@"
   local pid=$!
-  await grep -q ready "$sink" || fail "the terminal did not start; see $dir/xterm-$number.log"
-  await focused "$dir" "$pid" || fail "the terminal did not get the focus"
+  await grep -q ready "$sink" || fail "$1 did not start; see $dir/$output"
+  await focused "$dir" "$pid" || fail "$1 did not get the focus; see $dir/$output"
   printf 'V2M_SINK=%q\nV2M_SINK_PID=%q\n' "$sink" "$pid"
 }
 
@@ -103,8 +112,9 @@ stop() {
 case $action in
   start) start "$@" ;;
   terminal) terminal "$@" ;;
+  open) open_window "$@" ;;
   run) in_desktop "$@" ;;
   screenshot) in_desktop "$1" import -window root "png:$2" ;;
   stop) stop "$@" ;;
-  *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac

@@ -17,7 +17,16 @@ HEADER_BYTES: Final = 4
 
 ANSWER_S: Final = 5.0  # for an answer that waits for no work; a failing microphone takes up to 1 s of it
 PATIENT: Final = frozenset(  # answered when the work is done, however long that takes
-    {"STOP_RECORDING", "TOGGLE_RECORDING", "RETRY_DICTATION", "TRANSCRIBE_FILE", "TYPE_TEXT", "DELIVER_AGAIN"}
+    {
+        "STOP_RECORDING",
+        "TOGGLE_RECORDING",
+        "RETRY_DICTATION",
+        "TRANSCRIBE_FILE",
+        "TYPE_TEXT",
+        "DELIVER_AGAIN",
+        "UNDO_DELIVERY",
+        "SWAP_TEXT",
+    }
 )
 CONNECT_S: Final = 1.0  # a full backlog: the daemon is stopped or drowning
 CONNECT_PAUSE_S: Final = 0.02

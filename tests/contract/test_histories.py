@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from v2m.domain.delivery import Certainty
+from v2m.domain.delivery import Attempt, Certainty
 from v2m.domain.dictation import FINAL, TRANSITIONS, HistoryEntry, Phase
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure.history.memory import MemoryHistory
@@ -28,6 +28,10 @@ class Clock:
         return self.now_ns
 
 
+ATTEMPTS = (
+    Attempt("input-method", 12, 4, Certainty.SENT, "Typing was interrupted: „gone“."),
+    Attempt("xtest", 8, None, Certainty.UNCERTAIN),
+)
 Play = Callable[[Callable[[Any, Clock], Awaitable[None]]], None]
 
 
@@ -71,6 +75,7 @@ def test_a_row_comes_back_with_every_field_as_it_was_written(play: Play) -> None
             certainty=Certainty.HELD,
             characters=3,
             target="foot",
+            attempts=ATTEMPTS,
             engine="moonshine",
             language="en",
             spool="/tmp/with space/a.spool",
@@ -95,6 +100,44 @@ def test_a_dictation_moves_from_recording_to_delivered(play: Play) -> None:
         entry = await history.get(one)
         assert (entry.phase, entry.text, entry.certainty) == (Phase.DELIVERED, "Hello", Certainty.SENT)
         assert (entry.duration_s, entry.spool, entry.stages) == (2.0, "/s", {"decode": 5.0})
+
+    play(act)
+
+
+def test_the_attempts_are_those_of_the_last_delivery(play: Play) -> None:
+    async def act(history: Any, _: Clock) -> None:
+        one = await row(history, Phase.TRANSCRIBED, text="t")
+        assert (await history.get(one)).attempts == ()
+        await history.move(one, Phase.DELIVERING)
+        await history.move(one, Phase.UNCERTAIN, attempts=ATTEMPTS)
+        assert (await history.get(one)).attempts == ATTEMPTS
+        await history.move(one, Phase.DELIVERING, attempts=())
+        assert (await history.get(one)).attempts == ()
+
+    play(act)
+
+
+@pytest.mark.parametrize("phase", [Phase.TRANSCRIBED, Phase.DELIVERING])
+def test_a_scrubbed_row_has_no_words_and_its_reason(play: Play, phase: Phase) -> None:
+    async def act(history: Any, _: Clock) -> None:
+        one = await row(history, phase, raw="hunter two", text="hunter2")
+        await history.scrub(one, reason="A password field.", spool=None)
+        entry = await history.get(one)
+        assert (entry.phase, entry.raw, entry.text, entry.reason) == (Phase.DISCARDED, "", "", "A password field.")
+        assert not await history.entries(grep="hunter")
+
+    play(act)
+
+
+@pytest.mark.parametrize("phase", [Phase.DELIVERED, Phase.HELD, Phase.ABORTED])
+def test_what_came_to_rest_is_not_scrubbed(play: Play, phase: Phase) -> None:
+    async def act(history: Any, _: Clock) -> None:
+        one = await row(history, phase, text="kept")
+        with pytest.raises(ValueError, match="cannot move"):
+            await history.scrub(one)
+        with pytest.raises(HistoryError, match="no dictation 77"):
+            await history.scrub(77)
+        assert (await history.get(one)).text == "kept"
 
     play(act)
 
@@ -380,6 +423,7 @@ def test_a_closed_history_says_so(play: Play) -> None:
             history.spools(),
             history.expired_audio(START_NS),
             history.forget_audio(1),
+            history.scrub(1),
             history.expire_rows(START_NS),
         ):
             with pytest.raises(HistoryError, match="closed"):

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -9,13 +10,17 @@ from support.desktop import SwayDesktop, XDesktop
 from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.clipboard import ClipboardOutput
+from v2m.infrastructure.output.dotool import DotoolOutput
 from v2m.infrastructure.output.memory import MemoryOutput
+from v2m.infrastructure.output.portal import PortalOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 from v2m.infrastructure.output.wayland.paste import PasteOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
 from v2m.infrastructure.output.wayland.wtype import WtypeOutput
+from v2m.infrastructure.output.x11.paste import PasteX11Output
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 from v2m.infrastructure.output.x11.xtest import XtestOutput
+from v2m.infrastructure.output.ydotool import YdotoolOutput
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(180)]
 
@@ -33,7 +38,21 @@ TEXTS = {
 }
 LONG = ((SENTENCE + " ") * 80)[:5000]
 WAYLAND = [InputMethodOutput, VirtualKeyboardOutput, PasteOutput, WtypeOutput]
-X11 = [XtestOutput, XdotoolOutput]
+X11 = [XtestOutput, PasteX11Output, XdotoolOutput]
+CONFIRMS = [PasteX11Output]  # in a terminal
+
+
+class PortalOfNoBus(PortalOutput):
+    def __init__(self):
+        super().__init__(bus_address=None, state=Path("/nonexistent"))
+
+
+class YdotoolOfNoDaemon(YdotoolOutput):
+    def __init__(self):
+        super().__init__(sockets=())
+
+
+ELSEWHERE = [PortalOfNoBus, YdotoolOfNoDaemon, DotoolOutput]
 
 
 @contextmanager
@@ -70,12 +89,17 @@ async def _deliver(output_class, session, *texts):
         await output.aclose()
 
 
+def _certainty(output_class):
+    return Certainty.CONFIRMED if output_class in CONFIRMS else Certainty.SENT
+
+
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_the_terminal_gets_exactly_the_text(typing, text):
     output_class, session, sink = typing
     (delivery,) = asyncio.run(_deliver(output_class, session, text))
     assert sink.wait_text(text) == text
-    assert delivery.certainty is Certainty.SENT
+    lossy = output_class is XdotoolOutput and not text.isascii()
+    assert delivery.certainty is (Certainty.UNCERTAIN if lossy else _certainty(output_class))
     assert delivery.characters == len(text)
     assert delivery.method == output_class.name
     assert delivery.target.lower() in ("foot", "xterm")
@@ -86,10 +110,12 @@ def test_texts_that_follow_each_other_at_once_arrive_whole_and_in_order(typing):
     texts = [f"number {number}. " for number in range(6)]
     deliveries = asyncio.run(_deliver(output_class, session, *texts))
     assert sink.wait_text("".join(texts))
-    assert all(delivery.certainty is Certainty.SENT for delivery in deliveries)
+    assert {delivery.certainty for delivery in deliveries} == {_certainty(output_class)}
 
 
-@pytest.mark.parametrize("output_class", [InputMethodOutput, PasteOutput, XtestOutput], ids=lambda output: output.name)
+@pytest.mark.parametrize(
+    "output_class", [InputMethodOutput, PasteOutput, XtestOutput, PasteX11Output], ids=lambda output: output.name
+)
 def test_five_thousand_characters_arrive_exactly(output_class, sway, xvfb):
     desk, sink = xvfb if output_class in X11 else sway
     sink.clear()
@@ -113,7 +139,7 @@ def test_a_probe_says_yes_with_a_reason_and_types_nothing(typing):
     assert sink.text() == ""
 
 
-@pytest.mark.parametrize("output_class", [*WAYLAND, *X11, ClipboardOutput], ids=lambda output: output.name)
+@pytest.mark.parametrize("output_class", [*WAYLAND, *X11, *ELSEWHERE, ClipboardOutput], ids=lambda output: output.name)
 def test_without_a_desktop_the_probe_says_so_and_nothing_is_typed(output_class):
     async def scenario():
         output = output_class()
@@ -128,7 +154,7 @@ def test_without_a_desktop_the_probe_says_so_and_nothing_is_typed(output_class):
     assert error.delivered == 0
 
 
-@pytest.mark.parametrize("output_class", [*WAYLAND, *X11, ClipboardOutput], ids=lambda output: output.name)
+@pytest.mark.parametrize("output_class", [*WAYLAND, *X11, *ELSEWHERE, ClipboardOutput], ids=lambda output: output.name)
 def test_a_desktop_that_has_gone_is_no_display(output_class, tmp_path):
     gone = Session({"WAYLAND_DISPLAY": str(tmp_path / "wayland-7"), "DISPLAY": ":987"})
 

@@ -6,7 +6,6 @@ import pwd
 import signal
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.clipboard import ClipboardOutput
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
-from v2m.infrastructure.output.wayland.paste import RESTORE_DELAY_S, PasteOutput
+from v2m.infrastructure.output.wayland.paste import PasteOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
 from v2m.infrastructure.output.wayland.wtype import WtypeOutput
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
@@ -27,8 +26,7 @@ from v2m.infrastructure.output.x11.xtest import XtestOutput
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]
 
 HAN = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
-LEFT_CTRL, CTRL = 29, 4
-LEFT_SUPER, SUPER = 125, 64
+HELD = {"Ctrl": (29, 4), "Shift": (42, 1), "Alt": (56, 8), "Super": (125, 64)}  # evdev code, modifier mask
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +71,16 @@ def test_more_characters_than_a_keymap_carries_are_typed_exactly(terminal, sessi
     assert delivery.certainty is Certainty.SENT
 
 
-def test_a_text_beyond_the_burst_limit_is_typed_slowly_and_exactly(terminal, session):
-    text = "A rather long text. " * 25
-    started = time.monotonic()
-    _run(VirtualKeyboardOutput(), _deliver(text, session))
+def test_a_text_beyond_the_burst_limit_is_typed_as_fast_as_it_is_read_and_exactly(terminal, session):
+    text = "A rather long text. " * 250
+    (delivery,) = _run(VirtualKeyboardOutput(), _deliver(text, session))
     assert terminal.wait_text(text)
-    assert time.monotonic() - started >= len(text) / 200 * 0.9
+    assert delivery.certainty is Certainty.SENT
 
 
-@pytest.mark.parametrize(("key", "mask"), [(LEFT_CTRL, CTRL), (LEFT_SUPER, SUPER)], ids=["Ctrl", "Super"])
+@pytest.mark.parametrize(("key", "mask"), HELD.values(), ids=HELD.keys())
 @pytest.mark.parametrize(
-    "output_class", [InputMethodOutput, VirtualKeyboardOutput, WtypeOutput], ids=lambda output: output.name
+    "output_class", [InputMethodOutput, VirtualKeyboardOutput, PasteOutput, WtypeOutput], ids=lambda output: output.name
 )
 def test_a_modifier_held_on_the_real_keyboard_does_no_harm(sway, terminal, session, output_class, key, mask):
     sway[0].press(key, mask)
@@ -233,61 +230,3 @@ def test_the_clipboard_holds_the_text_and_nothing_is_typed(sway, terminal, sessi
     assert (delivery.certainty, delivery.characters) == (Certainty.HELD, 0)
     assert delivery.detail == "The text is on the clipboard."
     assert terminal.text() == ""
-
-
-def test_pasting_gives_the_clipboard_back(sway, terminal, session):
-    user = ClipboardOutput()
-
-    async def look(_output):
-        await asyncio.sleep(RESTORE_DELAY_S + 0.1)  # the delay is what is tested
-        return await asyncio.to_thread(_clipboard, sway[0])
-
-    async def copy(_output):
-        await user.deliver("the user's own", Destination(session))
-
-    async def end(_output):
-        await user.aclose()
-
-    *_, shown, _ = _run(PasteOutput(), copy, _deliver("one ", session), _deliver("two", session), look, end)
-    assert shown == "the user's own"
-    assert terminal.wait_text("one two")
-
-
-def test_what_the_user_copies_right_after_pasting_stays(sway, terminal, session):
-    user = ClipboardOutput()
-
-    async def copy(text):
-        await user.deliver(text, Destination(session))
-
-    async def look(_output):
-        await asyncio.sleep(RESTORE_DELAY_S + 0.1)  # the delay is what is tested
-        return await asyncio.to_thread(_clipboard, sway[0])
-
-    steps = [lambda _: copy("old"), _deliver("pasted", session), lambda _: copy("new"), look, lambda _: user.aclose()]
-    *_, shown, _ = _run(PasteOutput(), *steps)
-    assert shown == "new"
-
-
-def test_a_picture_on_the_clipboard_is_not_sacrificed(sway, terminal, session):
-    sway[0].run("bash", "-c", "wl-copy --type image/png >/dev/null 2>&1", stdin=b"\x89PNG")
-    with pytest.raises(OutputError, match="not text") as caught:
-        _run(PasteOutput(), _deliver("hello", session))
-    assert (caught.value.reason, caught.value.delivered) == (OutputReason.REFUSED, 0)
-    assert _clipboard(sway[0], "--list-types").strip() == "image/png"
-    sway[0].run("wl-copy", "--clear")
-
-
-def test_clipboard_managers_are_asked_to_skip_what_is_pasted(sway, terminal, session):
-    async def types(_output):
-        return await asyncio.to_thread(_clipboard, sway[0], "--list-types")
-
-    async def kept(output):
-        terminal.stop()  # so that the text is still there
-        try:
-            await output.deliver("hello", Destination(session))
-            return await types(output)
-        finally:
-            terminal.resume()
-
-    (offered,) = _run(PasteOutput(), kept)
-    assert "x-kde-passwordManagerHint" in offered

@@ -1,24 +1,21 @@
 """`v2m` as a user meets it: real processes against a real socket; what is printed where, and the exit status."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.answering import AnsweringServer, answering, good, refused
+from support.answering import V2M, AnsweringServer, answering, environment, good, refused
 from v2m.client import EXIT_CODES
 from v2m.ui._verbs import COMMANDS
 from v2m.ui.verbs import VERBS
 
 pytestmark = pytest.mark.integration
 
-V2M = [sys.executable, "-m", "v2m.main"]
 DELIVERED = {"method": "input-method", "certainty": "confirmed", "confirmed": True, "target": "foot", "detail": ""}
 ENTRY = {
     "dictation": 7, "started": "2026-01-02T03:04:05.678+00:00", "duration_s": 2.5, "phase": "delivered",
@@ -31,12 +28,6 @@ ENTRY = {
 def server() -> Iterator[AnsweringServer]:
     with answering() as running:
         yield running
-
-
-def environment(socket_path: Path, **variables: str) -> dict[str, str]:
-    kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
-    base = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**base, "HOME": "/nonexistent", "LANG": "C.UTF-8", "V2M_SOCKET": str(socket_path), **variables}
 
 
 def v2m(server: AnsweringServer | Path, *words: str, stdin: bytes = b"", **variables: str) -> Any:
@@ -71,19 +62,19 @@ def test_json_prints_the_whole_answer(server: AnsweringServer, words: tuple[str,
 
 # --- every command, both spellings ---
 
-SAMPLES = {"TYPE_TEXT": "a b", "TRANSCRIBE_FILE": "/a b.wav", "RETRY_DICTATION": "7"}
+SAMPLES = {"TYPE_TEXT": "a b", "TEST_POLICY": "a b", "TRANSCRIBE_FILE": "/a b.wav", "RETRY_DICTATION": "7"}
 
 
-@pytest.mark.parametrize("cmd", sorted(COMMANDS.keys() - {"SUBSCRIBE"}))
+@pytest.mark.parametrize("cmd", sorted(COMMANDS.keys() - {"SUBSCRIBE", "CHECK_OUTPUTS"}))
 def test_every_command_has_a_name_and_a_verb(server: AnsweringServer, cmd: str) -> None:
     server.answers[cmd] = good(entries=[], devices=[])
     verb = next(verb for verb, its in VERBS.items() if its == cmd)
     given = [SAMPLES[cmd]] if cmd in SAMPLES else []
-    for word in (cmd, verb):
-        done = v2m(server, word, *given, "--json")
+    for words in ([cmd], verb.split()):
+        done = v2m(server, *words, *given, "--json")
         assert (done.returncode, json.loads(done.out)["status"]) == (0, "success"), done.err
         assert server.requests[-1]["cmd"] == cmd
-        assert v2m(server, word, *given).returncode == 0
+        assert v2m(server, *words, *given).returncode == 0
 
 
 def test_a_text_with_a_space_is_one_text(server: AnsweringServer) -> None:
@@ -347,4 +338,4 @@ def test_help_needs_no_daemon(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_help_names_every_verb(tmp_path: Path) -> None:
     text = v2m(tmp_path / "none", "--help").out
     for verb in (*VERBS, "last", "monitor", "call"):
-        assert f"  {verb} " in text
+        assert f"  {verb.split()[0]} " in text

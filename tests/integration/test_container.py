@@ -139,16 +139,24 @@ def test_nothing_heard_and_not_typed_are_always_told(settings):
     assert run(settings[0], scenario, transcriber=ScriptedTranscriber(["hello"]), outputs=[broken]) == []
 
 
-def test_what_went_out_half_is_uncertain_and_never_typed_again(settings):
-    half, other = MemoryOutput(fail_after=2), MemoryOutput()
+@pytest.mark.parametrize("counts", [True, False])
+def test_what_went_out_half_is_resumed_exactly_or_uncertain_and_never_typed_again(settings, counts):
+    half, other, clipboard = MemoryOutput(fail_after=2, counts=counts), MemoryOutput(), MemoryOutput()
 
     async def scenario(container, output, notifier):
         answer, _, _ = await one_dictation(container, output, notifier)
-        return answer["delivered"]
+        row = (await ask(container, "LIST_HISTORY"))["entries"][0]
+        assert row["attempts"] == answer["delivered"]["attempts"]
+        return answer["delivered"], [(part["offered"], part["characters"]) for part in row["attempts"]]
 
-    delivered = run(settings[0], scenario, transcriber=ScriptedTranscriber(["hello"]), outputs=[half, other])
-    assert delivered["certainty"] == "uncertain"
-    assert other.texts == []
+    ports = {"transcriber": ScriptedTranscriber(["hello"]), "outputs": [half, other], "clipboard": clipboard}
+    delivered, parts = run(settings[0], scenario, **ports)
+    if counts:
+        assert (delivered["certainty"], other.texts, clipboard.texts) == ("sent", ["llo"], [])
+        assert (delivered["characters"], parts) == (5, [(5, 2), (3, 3)])
+    else:
+        assert (delivered["certainty"], other.texts, clipboard.texts) == ("uncertain", [], ["hello"])
+        assert (delivered["characters"], parts) == (0, [(5, None)])
 
 
 def test_an_output_that_typed_nothing_gives_way_to_the_next(settings):

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from v2m.domain.delivery import Attempt, Certainty
 from v2m.domain.dictation import HistoryEntry, Phase
 from v2m.domain.errors import HistoryError
+from v2m.infrastructure.history._schema import MIGRATIONS
 from v2m.infrastructure.history.sqlite import SqliteHistory
 
 pytestmark = pytest.mark.integration
@@ -297,6 +299,85 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert "newer v2m" in (refused.value.hint or "")
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.corrupt-*"))
+
+
+@pytest.mark.parametrize("attempts", ["no JSON", "{}x", '[{"method": 1}]', "[7]", '[{"certainty": "surely"}]'])
+def test_attempts_that_were_never_written_are_damage(tmp_path: Path, attempts: str) -> None:
+    path = tmp_path / "history.db"
+    with_history(path, speak)
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("UPDATE dictation SET attempts = ?", (attempts,))
+    database.close()
+    told: list[Path] = []
+    assert with_history(path, lambda history: history.entries(), on_damage=told.append) == []
+    assert len(told) == 1
+
+
+def test_a_history_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    database = sqlite3.connect(path)
+    database.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+    with database:
+        database.execute(
+            "INSERT INTO dictation VALUES (7, 1, 1, 'delivered', 1.0, 'spoken', 'Spoken.', 'xtest', 'sent', 7,"
+            " 'foot', 'moonshine', 'en', NULL, '', '', '{}')"
+        )
+    database.close()
+
+    async def look(history: SqliteHistory) -> None:
+        entry = await history.get(7)
+        assert (entry.text, entry.certainty, entry.attempts) == ("Spoken.", "sent", ())
+        await history.move(7, Phase.DELIVERING, attempts=(Attempt("xtest", 7, 7, Certainty.SENT),))
+        assert (await history.get(7)).attempts[0].characters == 7
+
+    with_history(path, look)
+
+
+# --- what must not stay -----------------------------------------------------------------------------
+
+SECRET = "correcthorsebatterystaple"
+
+
+def holds(folder: Path, words: str) -> list[str]:
+    """Return the files in which the words stand, in any case."""
+    return [file.name for file in folder.iterdir() if words.encode() in file.read_bytes().lower()]
+
+
+def test_scrubbed_words_are_in_no_file_while_the_history_is_open_and_after_it(tmp_path: Path) -> None:
+    async def act(history: SqliteHistory) -> None:
+        for number in range(50):
+            await speak(history, f"sentence {number} about horses")
+        one = history.next_id()
+        await history.begin(HistoryEntry(one, NOW_NS, Phase.CAPTURED))
+        await history.move(one, Phase.TRANSCRIBED, raw=SECRET, text=f"{SECRET.capitalize()} {SECRET}")
+        await history.move(one, Phase.DELIVERING)
+        assert holds(tmp_path, SECRET)
+        await history.scrub(one, reason="A password field.")
+        assert holds(tmp_path, SECRET) == []
+        for number in range(20):
+            await speak(history, f"later {number}")
+        assert len(await history.entries(grep="horses", limit=100)) == 50
+
+    with_history(tmp_path / "history.db", act)
+    assert holds(tmp_path, SECRET) == []
+
+
+def test_a_reader_that_keeps_the_words_alive_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+
+    async def act(history: SqliteHistory) -> None:
+        one = await speak(history, SECRET, Phase.DELIVERING)
+        reader = sqlite3.connect(path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM dictation").fetchone()
+        with pytest.raises(HistoryError, match="another program reads it"):
+            await history.scrub(one)
+        assert (await history.get(one)).text == ""
+        reader.close()
+
+    with_history(path, act)
+    assert holds(tmp_path, SECRET) == []
 
 
 # --- disks ------------------------------------------------------------------------------------------

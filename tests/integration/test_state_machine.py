@@ -17,7 +17,7 @@ from v2m.domain.delivery import Session
 from v2m.domain.dictation import FINAL, Phase
 from v2m.domain.errors import V2mError
 from v2m.infrastructure.capture.wav_file import WavFileMicrophone
-from v2m.infrastructure.desktop.memory import MemoryNotifier
+from v2m.infrastructure.desktop.memory import MemoryGuard, MemoryNotifier, MemoryWindows
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber
 from v2m.infrastructure.history.memory import MemoryHistory
 from v2m.infrastructure.output.memory import MemoryOutput
@@ -46,6 +46,8 @@ async def walk(folder: Path, steps) -> tuple[list[str], list, list[Path]]:
         outputs=[output],
         clipboard=MemoryOutput(),
         sessions=NoDesktop(),
+        windows=MemoryWindows(),
+        guard=MemoryGuard(),
         history=history,
         notifier=MemoryNotifier(),
     )

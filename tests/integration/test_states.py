@@ -90,8 +90,10 @@ def test_start_and_stop_give_the_text(home):
         "method": "none",
         "certainty": "held",
         "confirmed": False,
+        "characters": 0,
         "target": "",
         "detail": "",
+        "attempts": [],
     }
     assert answer["state"] == "idle"
     assert list(answer["stages"]) == ["open", "first_sample", "released", "transcribed", "handed_over", "delivered"]

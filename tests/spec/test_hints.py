@@ -23,7 +23,7 @@ PLACEHOLDERS = {"ID": "17", "CMD": "PING", "VERB": "status"}
 AHEAD = {"extending.md", "specification.md"}
 # A verb and what belongs to it: options and their values, an id, JSON or text in quotes, or `-`.
 COMMAND = re.compile(
-    r"\bv2m (?:--\w+|(?:models|bench) \w+|\w+)"
+    r"\bv2m (?:--\w+|(?:models|bench|policy) \w+|\w+)"
     r"(?: (?:-{1,2}[\w-]+|\d+|[A-Z]{2,}|'[^']*'|\"[^\"]*\"|-)(?![\w]))*"
 )
 PACKAGES = re.compile(

@@ -267,7 +267,9 @@ def test_passed(): pass
 """
 
 
-def pytest_beside(conftest: Path, folder: Path, tests: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def pytest_beside(
+    conftest: Path, folder: Path, tests: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     shutil.copy(conftest, folder)
     (folder / "test_them.py").write_text(tests)
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | variables

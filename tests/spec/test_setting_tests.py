@@ -6,14 +6,14 @@ from fnmatch import fnmatchcase
 import pytest
 
 from support.naming import ROOT, fault
-from v2m.config import describe
+from v2m.config import describe, describe_rules
 
 pytestmark = pytest.mark.spec
 
 FILE = tomllib.loads((ROOT / "tests/spec/setting_tests.toml").read_text())
 TABLES = FILE.pop("tables")
 TESTS = {key: tests for chapter in FILE.values() for key, tests in chapter.items()}
-KEYS = [key.key for key in describe() if key.key.partition(".")[0] in TABLES]
+KEYS = [key.key for key in (*describe(), *describe_rules()) if key.key.partition(".")[0] in TABLES]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,8 +1,10 @@
 """A small real server on a Unix socket for tests of clients: answers what it was given, remembers what it got."""
 
 import json
+import os
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +14,16 @@ from typing import Any
 
 from support.daemon import frame, read_exactly
 
+V2M = [sys.executable, "-m", "v2m.main"]
+
 Answer = dict[str, Any] | bytes | None | Callable[[dict[str, Any]], "Answer"]
+
+
+def environment(socket_path: Path, **variables: str) -> dict[str, str]:
+    """Return the whole environment of a client of the daemon at this socket."""
+    kept = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+    base = {name: os.environ[name] for name in kept if name in os.environ}
+    return {**base, "HOME": "/nonexistent", "LANG": "C.UTF-8", "V2M_SOCKET": str(socket_path), **variables}
 
 
 def good(**data: Any) -> dict[str, Any]:

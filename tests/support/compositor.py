@@ -63,12 +63,12 @@ class ScriptedCompositor:
     def hang_up(self):
         self._writer.shutdown(socket.SHUT_RDWR)
 
-    def activate(self, method, *, surrounding=None, purpose=0):
+    def activate(self, method, *, surrounding=None, purpose=0, hint=0):
         """Tell an input method that a field has the focus."""
         self.event(method, 0)
         if surrounding is not None:
             self.surround(method, surrounding)
-        self.event(method, 4, uints(0, purpose))
+        self.event(method, 4, uints(hint, purpose))
         self.event(method, 5)
 
     def surround(self, method, text):
@@ -143,10 +143,11 @@ class ScriptedCompositor:
         if action := self._actions.get((interface, "made")):
             action(object_id, None)
 
-    def toplevel(self, handle, app, *, active):
+    def toplevel(self, handle, app, *, active, title=""):
         """Announce a window."""
         self._objects[handle] = "zwlr_foreign_toplevel_handle_v1"
         self.event(self.toplevels, 0, uints(handle))
+        self.event(handle, 0, string(title))
         self.event(handle, 1, string(app))
         self.set_active(handle, active)
 

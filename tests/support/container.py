@@ -8,7 +8,7 @@ from support.speech import clips
 from v2m.core.di.container import Overrides, build_container
 from v2m.core.ipc_protocol import Request
 from v2m.domain.delivery import Session
-from v2m.infrastructure.desktop.memory import MemoryNotifier
+from v2m.infrastructure.desktop.memory import MemoryGuard, MemoryNotifier, MemoryWindows
 from v2m.infrastructure.output.memory import MemoryOutput
 
 
@@ -36,9 +36,11 @@ async def contained(arguments, **overrides):
     """Yield a container whose desktop is a list of texts, that list, and the notices."""
     output, clipboard, notifier = MemoryOutput(), MemoryOutput(), MemoryNotifier()
     ports = {"outputs": [output], "clipboard": clipboard, "sessions": NoDesktop(), "notifier": notifier}
+    ports |= {"windows": MemoryWindows(), "guard": MemoryGuard()}
     opening = build_container(arguments, shut_down=lambda finish: None, overrides=Overrides(**{**ports, **overrides}))
     async with opening as container, asyncio.TaskGroup() as group:
         jobs = [group.create_task(job()) for job in container.jobs]
+        await asyncio.sleep(0)  # they are running when the first command comes
         try:
             yield container, output, notifier
         finally:

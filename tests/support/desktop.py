@@ -4,17 +4,39 @@ with SwayDesktop() as desk:
     sink = desk.terminal()
     ...                      # type, with desk.variables as the session
     sink.wait_text("hello")
+    field = desk.target("gtk")  # a field of another toolkit
 """
 
+import importlib.util
+import itertools
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
+TARGETS = Path(__file__).with_name("targets")
 HEADLESS = Path(__file__).resolve().parents[2] / "scripts" / "headless"
+
+
+_numbers = itertools.count()
+_PYTHON = "/usr/bin/python3"  # the desktop's user may not reach ours
+_NEEDS = {  # target → what its interpreter must be able to do, what to do otherwise
+    "gtk": (
+        "import gi; gi.require_version('Gtk', '3.0'); from gi.repository import Gtk",
+        "apt install python3-gi gir1.2-gtk-3.0",
+    ),
+    "qt": ("import PySide6.QtWidgets", "pip install -e '.[targets]', in a place that other users can read"),
+    "firefox": (
+        "import os, shutil; os.listdir('/proc'); assert shutil.which('firefox-esr')",
+        "apt install firefox-esr",
+    ),
+}
 
 
 class Sink:
@@ -22,25 +44,43 @@ class Sink:
 
     def __init__(self, log: Path, pid: int) -> None:
         self.log = log
-        self.pid = pid  # of the terminal emulator
-        self._start = 0
+        self.pid = pid  # of the application
+        self._offset = 0
+        self._received: list[tuple[int, bytes]] = []
+
+    def lines(self) -> list:
+        """Return the complete lines that the log has got since the last call, decoded."""
+        with self.log.open("rb") as log:
+            log.seek(self._offset)
+            *complete, _ = log.read().split(b"\n")
+        self._offset += sum(len(line) + 1 for line in complete)
+        return [json.loads(line) for line in complete]
 
     def events(self) -> list[tuple[int, bytes]]:
         """Return (CLOCK_MONOTONIC in ns, bytes) of each read since `clear`."""
-        received = []
-        for line in self.log.read_text().splitlines(keepends=True):
-            if line.endswith("\n") and line.startswith("["):
-                at, data = json.loads(line)
-                received.append((at, bytes.fromhex(data)))
-        return received[self._start :]
+        self._received += [(line[0], bytes.fromhex(line[1])) for line in self.lines() if isinstance(line, list)]
+        return self._received
 
     def text(self) -> str:
         """Return what came since `clear`; Return is a line break."""
         return b"".join(data for _, data in self.events()).decode("utf-8", "replace").replace("\r", "\n")
 
+    def last_ns(self) -> int:
+        """Return when the last of it came."""
+        return self.events()[-1][0]
+
     def clear(self) -> None:
         """Forget what came so far."""
-        self._start += len(self.events())
+        self.events()
+        self._received = []
+
+    @property
+    def alive(self) -> bool:
+        """Whether the application still runs."""
+        try:
+            return ") Z " not in Path(f"/proc/{self.pid}/stat").read_text()
+        except FileNotFoundError:
+            return False
 
     def wait_text(self, expected, timeout_s: float = 15.0) -> str:
         """Wait for exactly this text, or for a predicate to hold for it; return what is there."""
@@ -48,17 +88,58 @@ class Sink:
         end = time.monotonic() + timeout_s
         while not holds(text := self.text()):
             if time.monotonic() > end:
-                raise AssertionError(f"the terminal has {len(text)} characters: {text[:300]!r}")
+                raise AssertionError(f"the application has {len(text)} characters: {text[:300]!r}")
             time.sleep(0.005)
         return text
 
     def stop(self) -> None:
-        """Make the terminal emulator hang."""
+        """Make the application hang."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+
+class Field(Sink):
+    """The field of one of the programs in `targets`, and what it holds."""
+
+    def __init__(self, log: Path, pid: int) -> None:
+        super().__init__(log, pid)
+        self.preedit = ""
+        self._text = ""
+        self._changed_ns = 0
+        self._done = 0
+        self._orders = itertools.count(1)
+
+    def text(self) -> str:
+        for line in self.lines():
+            match line:
+                case [at_ns, kept, rest]:
+                    self._changed_ns, self._text = at_ns, self._text[:kept] + rest
+                case {"preedit": preedit}:
+                    self.preedit = preedit
+                case {"done": order}:
+                    self._done = order
+        return self._text
+
+    def last_ns(self) -> int:
+        self.text()
+        return self._changed_ns
+
+    def set(self, text: str, anchor: int | None = None, cursor: int | None = None) -> None:
+        """Replace what the field holds, and select; by default the cursor is at the end."""
+        number = next(self._orders)
+        at = [len(text) if place is None else place for place in (anchor, cursor)]
+        order = {"order": number, "set": text, "anchor": at[0], "cursor": at[1]}
+        with open(f"{self.log}.orders", "w") as orders:
+            orders.write(json.dumps(order) + "\n")
+        self.wait_text(lambda _: self._done == number)
+        assert self._text == text
+
+    def clear(self) -> None:
+        if self.text():
+            self.set("")
 
 
 class _Desktop:
@@ -87,6 +168,32 @@ class _Desktop:
         printed = self._script("terminal", self.folder, banner)
         return Sink(Path(printed["V2M_SINK"]), int(printed["V2M_SINK_PID"]))
 
+    def target(self, name: str, *options: str) -> Field:
+        """Open one of the programs in `targets` ("gtk", "qt", "firefox"); it has the focus when this returns."""
+        programs = Path(self.folder, "targets")
+        if not programs.exists():
+            shutil.copytree(TARGETS, programs, ignore=shutil.ignore_patterns("__pycache__"))
+        log = str(Path(self.folder, f"{name}-{next(_numbers)}.json"))
+        setting, as_caller = self._environment(name)
+        python = [*setting, _PYTHON]
+        printed = self._script(
+            "open", self.folder, log, *python, str(programs / f"{name}.py"), log, *options, V2M_AS_CALLER=as_caller
+        )
+        return Field(Path(printed["V2M_SINK"]), int(printed["V2M_SINK_PID"]))
+
+    def _environment(self, name: str) -> tuple[list[str], str]:
+        """Return what sets the target's environment, and whether it runs as our user; skips where it cannot run."""
+        qt = importlib.util.find_spec("PySide6")
+        packages = str(Path(qt.origin).parents[1]) if qt else ""
+        setting = ["env", f"PYTHONPATH={packages}"] if name == "qt" else []
+        needed, hint = _NEEDS[name]
+        command = [self.script, "run", self.folder, *setting, _PYTHON, "-c", needed]
+        for as_caller in ("", "1"):  # of root's desktop: its ordinary user may be kept from /proc
+            environment = {**os.environ, "V2M_AS_CALLER": as_caller}
+            if subprocess.run(command, capture_output=True, timeout=20, env=environment).returncode == 0:
+                return setting, as_caller
+        pytest.skip(f"the {name} target cannot run here: {hint}")
+
     @property
     def server_pid(self) -> int:
         """The compositor or X server."""
@@ -107,11 +214,11 @@ class _Desktop:
     def _session(self, printed: dict[str, str]) -> dict[str, str]:
         raise NotImplementedError
 
-    def _script(self, *arguments: str) -> dict[str, str]:
+    def _script(self, *arguments: str, **options: str) -> dict[str, str]:
         # Long-lived children inherit standard error, so it goes to a file and not to a pipe.
         done = subprocess.run(
             [self.script, *arguments],
-            env={**os.environ, **self._options},
+            env={**os.environ, **self._options, **options},
             stdout=subprocess.PIPE,
             timeout=40,
         )
@@ -140,6 +247,10 @@ class SwayDesktop(_Desktop):
     def release(self, code: int, modifiers: int = 0) -> None:
         """Let go of it."""
         self._key(f"release {code} {modifiers}")
+
+    def use_layout(self, name: str) -> None:
+        """Give the hardware keyboard another layout, such as `de` or `us(dvorak)`."""
+        self._key(f"layout {name}")
 
     def _key(self, line: str) -> None:
         answers = Path(self.folder, "keyboard.log")

@@ -8,7 +8,7 @@ import pytest
 from faster_whisper.vad import VadOptions
 
 import v2m
-from v2m.config import describe
+from v2m.config import describe, describe_rules
 from v2m.infrastructure.desktop.notifications import DesktopNotifier
 from v2m.infrastructure.engines.faster_whisper import FasterWhisperEngine
 from v2m.infrastructure.engines.onnx_asr import OnnxAsrEngine
@@ -16,7 +16,7 @@ from v2m.infrastructure.engines.sherpa_onnx import SherpaOnnxEngine
 
 pytestmark = pytest.mark.unit
 
-FILES = ("core/di/container.py", "core/di/adapters.py", "core/di/speech.py")
+FILES = ("core/di/container.py", "core/di/adapters.py", "core/di/policy.py", "core/di/speech.py", "core/di/ways_out.py")
 ROOT = Path(v2m.__file__).parent
 
 
@@ -46,7 +46,7 @@ def read_in(*files: str) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("key", [key.key for key in describe()])
+@pytest.mark.parametrize("key", [key.key for key in (*describe(), *describe_rules())])
 def test_every_setting_is_read(key):
     names = read_in(*FILES)
     table, _, name = key.rpartition(".")

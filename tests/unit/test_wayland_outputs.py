@@ -4,11 +4,14 @@ import asyncio
 
 import pytest
 
-from support.compositor import GLOBALS, ScriptedCompositor
-from v2m.domain.delivery import Certainty, Destination, Session
+from support.compositor import ScriptedCompositor
+from v2m.domain.delivery import Certainty, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
+from v2m.infrastructure._wayland.input_method import FieldState
 from v2m.infrastructure.output.wayland.input_method import COMMIT_BYTES, InputMethodOutput
-from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, VirtualKeyboardOutput
+from v2m.infrastructure.output.wayland.virtual_keyboard import (
+    VirtualKeyboardOutput,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -31,9 +34,6 @@ def _with(scenario, **options):
     return asyncio.run(run())
 
 
-# --- input method -----------------------------------------------------------------------------------
-
-
 def _at_bind(compositor, **state):
     compositor.on(METHOD, "made", lambda method, _: compositor.activate(method, **state))
 
@@ -46,11 +46,15 @@ def test_an_application_that_shows_the_text_confirms_it():
             compositor.surround(method, "Dear Anna, hello")
             compositor.event(method, 5)
 
-        compositor.on(METHOD, 3, lambda method, _: asyncio.get_running_loop().call_later(0.005, show, method, _))
+        def show_later(method, _):
+            if compositor.texts[-1]:
+                asyncio.get_running_loop().call_later(0.005, show, method, _)
+
+        compositor.on(METHOD, 3, show_later)
         return await _deliver(InputMethodOutput(), "hello", compositor), compositor.texts
 
     delivery, texts = _with(scenario)
-    assert texts == ["hello"]
+    assert texts[:2] == ["", "hello"]  # the empty one asks whether the application is there
     assert (delivery.certainty, delivery.target, delivery.characters) == (Certainty.CONFIRMED, "editor", 5)
 
 
@@ -62,16 +66,118 @@ def test_a_text_that_stood_there_before_confirms_nothing():
     assert _with(scenario).certainty is Certainty.SENT
 
 
-@pytest.mark.parametrize("purpose", [8, 9], ids=["password", "PIN"])
-def test_nothing_is_typed_into_a_password_field(purpose):
+@pytest.mark.parametrize(
+    "state",
+    [{"purpose": 8}, {"purpose": 9}, {"hint": 0x40}, {"hint": 0x80}, {"surrounding": "●●●●●"}],
+    ids=["password", "PIN", "hidden", "sensitive", "dots"],
+)
+def test_nothing_is_typed_into_a_password_field(state):
     async def scenario(compositor):
-        _at_bind(compositor, purpose=purpose)
+        _at_bind(compositor, **state)
         with pytest.raises(OutputError, match="password") as caught:
             await _deliver(InputMethodOutput(), "hello", compositor)
         return caught.value, compositor.texts
 
     error, texts = _with(scenario)
     assert (error.reason, error.delivered, texts) == (OutputReason.SECRET_FIELD, 0, [])
+
+
+def test_a_password_field_that_is_known_by_its_dots_only_afterwards_is_told():
+    async def scenario(compositor):
+        _at_bind(compositor, surrounding="")
+
+        def show(method, _):
+            compositor.surround(method, "●●●●●" if any(compositor.texts) else "")
+            compositor.event(method, 5)
+
+        compositor.on(METHOD, 3, show)
+        with pytest.raises(OutputError, match="password") as caught:
+            await _deliver(InputMethodOutput(), "hello", compositor)
+        return caught.value
+
+    error = _with(scenario)
+    assert (error.reason, error.delivered) == (OutputReason.SECRET_FIELD, 5)
+
+
+def test_an_application_that_answers_with_what_it_had_is_asked_again():
+    async def scenario(compositor):
+        _at_bind(compositor, surrounding="Dear ")
+        shown = iter(["Dear ", "Dear ", "Dear ", "Dear Anna"])
+
+        def show(method, _):
+            compositor.surround(method, next(shown, "Dear Anna"))
+            compositor.event(method, 5)
+
+        compositor.on(METHOD, 3, show)
+        return await _deliver(InputMethodOutput(), "Anna", compositor), compositor.texts
+
+    delivery, texts = _with(scenario)
+    assert texts == ["", "Anna", "", ""]
+    assert delivery.certainty is Certainty.CONFIRMED
+
+
+OLD = "links " * 500
+SHOWN = [
+    ("", "hello", "hello", True),
+    ("Dear Anna, ", "hello", "Dear Anna, hello", True),
+    ("hello", "hello", "hello", False),
+    ("hello", "hello", "hellohello", True),
+    ("hellohello", "hello", "hello", False),  # the cursor went elsewhere
+    ("Dear ", "hello", "Dear HELLO", False),
+    ("Dear ", "hello", "Dear hel", False),
+    ("Dear ", "hello", "hello", False),
+    ("", "one\ntwo", "two", False),  # GTK shows the line of the cursor only
+    (OLD, "hello", (OLD + "hello")[-2000:], True),
+    (OLD, "hello", "\ufffd" + (OLD + "hello")[-2000:], True),
+    (OLD, "hello", OLD[-2000:], False),
+    (OLD, "hello" * 600, ("hello" * 600)[-2000:], False),  # less than the text is shown
+    ("", "hello" * 600, ("hello" * 600)[-1000:], False),
+]
+
+
+@pytest.mark.parametrize(("before", "text", "now", "confirmed"), SHOWN, ids=range(len(SHOWN)))
+def test_only_the_text_right_where_the_cursor_was_confirms(before, text, now, confirmed):
+    assert FieldState(active=True, before=now).shows(text, FieldState(active=True, before=before)) is confirmed
+
+
+def test_what_is_selected_is_replaced_and_a_selection_afterwards_confirms_nothing():
+    earlier = FieldState(active=True, before="one ", selected="two", after=" three")
+    assert FieldState(active=True, before="one hello", after=" three").shows("hello", earlier)
+    assert not FieldState(active=True, before="one hello", selected="x").shows("hello", earlier)
+
+
+@pytest.mark.parametrize("output_class", [InputMethodOutput, VirtualKeyboardOutput], ids=lambda output: output.name)
+@pytest.mark.parametrize(
+    ("window", "refused"),
+    [
+        (Window("sway:1", app="terminal"), True),
+        (Window("sway:1", app="Editor"), False),
+        (Window("sway:1", app="editor", title="the other"), True),
+        (Window("sway:1", app="editor", title="before it was renamed"), False),
+        (Window("sway:1"), False),
+    ],
+)
+def test_a_window_that_is_not_the_wanted_one_gets_nothing(output_class, window, refused):
+    async def scenario(compositor):
+        _at_bind(compositor)
+        announce = compositor.toplevel
+
+        def two(handle, app, *, active):
+            announce(handle, app, active=active)
+            announce(handle + 1, app, active=False, title="the other")
+
+        compositor.toplevel = two
+        output = output_class()
+        to = Destination(Session({"WAYLAND_DISPLAY": compositor.path}), window)
+        try:
+            await output.deliver("hello", to)
+        except OutputError as error:
+            return error.delivered
+        finally:
+            await output.aclose()
+        return None
+
+    assert _with(scenario) == (0 if refused else None)
 
 
 def test_another_input_method_keeps_its_place():
@@ -131,64 +237,3 @@ def test_a_compositor_that_dies_under_a_commit_leaves_no_doubt_about_the_doubt(a
         return caught.value
 
     assert _with(scenario).delivered == delivered
-
-
-# --- virtual keyboard -------------------------------------------------------------------------------
-
-
-def test_a_wrong_window_gets_at_most_one_batch_of_keys():
-    async def scenario(compositor):
-        keys = []
-
-        def move(_, arguments):
-            keys.append(arguments)
-            if len(keys) == 2 * BATCH:  # the press and release of each character of the first batch
-                compositor.set_active(0xFF000001, False)
-
-        compositor.on(KEYBOARD, 1, move)
-        return await _deliver(VirtualKeyboardOutput(), "x" * 200, compositor), len(keys)
-
-    delivery, keys = _with(scenario)
-    assert keys == 2 * BATCH
-    assert (delivery.certainty, delivery.characters) == (Certainty.UNCERTAIN, BATCH)
-
-
-def test_nothing_is_typed_when_no_window_is_active():
-    async def scenario(compositor):
-        compositor.toplevel = lambda *_args, **_options: None
-        with pytest.raises(OutputError, match="No window") as caught:
-            await _deliver(VirtualKeyboardOutput(), "hello", compositor)
-        return caught.value, [request for request in compositor.requests if request == (KEYBOARD, 1)]
-
-    error, keys = _with(scenario)
-    assert (error.delivered, keys) == (0, [])
-
-
-def test_where_the_focus_cannot_be_seen_typing_is_uncertain():
-    offers = {name: version for name, version in GLOBALS.items() if "toplevel" not in name}
-
-    async def scenario(compositor):
-        return await _deliver(VirtualKeyboardOutput(), "hello", compositor)
-
-    assert _with(scenario, offers=offers).certainty is Certainty.UNCERTAIN
-
-
-def test_cancelling_stops_between_batches():
-    async def scenario(compositor):
-        keys = []
-        cancelled = asyncio.Event()
-
-        def third_batch(_, arguments):
-            keys.append(arguments)
-            if len(keys) == 3 * 2 * BATCH:
-                cancelled.set()
-
-        compositor.on(KEYBOARD, 1, third_batch)
-        async with asyncio.TaskGroup() as tasks:
-            typing = tasks.create_task(_deliver(VirtualKeyboardOutput(), "x" * 400, compositor))
-            await cancelled.wait()
-            typing.cancel()
-        return len(keys)
-
-    assert _with(scenario) % 2 == 0
-    assert _with(scenario) < 2 * 400

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.compositor import ScriptedCompositor
+from v2m.domain.errors import OutputError
+from v2m.infrastructure._wayland import connection as wayland
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.wire import Arguments, message, string, take_message, uints
-from v2m.infrastructure.output.wayland import connection as wayland
+from v2m.infrastructure.output.pasting import paste_chord
 from v2m.infrastructure.output.wayland.input_method import COMMIT_BYTES, parts
 from v2m.infrastructure.output.wayland.keymap import ASCII, CAPACITY, SAFE_CODES, key_codes, portions, xkb_keymap
-from v2m.infrastructure.output.wayland.paste import paste_chord
 
 pytestmark = pytest.mark.unit
 
@@ -72,6 +73,13 @@ def test_no_character_stands_on_a_key_that_a_desktop_binds():
     assert len(set(SAFE_CODES)) == len(SAFE_CODES)
 
 
+def test_keys_of_a_us_keyboard_without_shift_stand_where_it_has_them():
+    codes = key_codes(ASCII)
+    assert [codes[key] for key in "1a\\v/ \n"] == [2, 30, 43, 47, 53, 57, 28]
+    main = {*range(2, 14), *range(16, 28), *range(30, 42), *range(43, 54)}
+    assert {codes[character] for character in "the quick brown fox jumps over a lazy dog, 42."} <= main | {57}
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFFF, exclude_categories=["C"]), max_size=600))
 def test_every_part_of_a_text_fits_into_one_keymap_and_nothing_is_lost(text):
     cut = portions(text)
@@ -94,11 +102,15 @@ def test_commits_are_cut_between_characters(text):
     assert all(0 < len(part.encode()) <= COMMIT_BYTES for part in cut)
 
 
-def test_the_paste_key_fits_the_application_and_is_harmless_where_that_is_unknown():
-    assert paste_chord("foot")[1] == "v"
-    assert paste_chord("foot") != paste_chord("org.gnome.TextEditor")
-    assert paste_chord("") == paste_chord("Emacs") == paste_chord("XTerm")
-    assert paste_chord("")[1] != "v"
+def test_where_no_paste_key_is_wished_the_one_that_does_no_harm_is_pressed():
+    assert str(paste_chord("")) == "shift+insert"
+    assert str(paste_chord("Ctrl+Shift+V")) == "ctrl+shift+v"
+
+
+def test_a_paste_key_that_is_none_is_refused_before_anything_happens():
+    with pytest.raises(OutputError, match="no modifier") as caught:
+        paste_chord("hyper+v")
+    assert caught.value.delivered == 0
 
 
 # --- connections ------------------------------------------------------------------------------------

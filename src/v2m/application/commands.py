@@ -6,11 +6,14 @@ The first docstring line is the sentence users read. A field's description is it
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from v2m.core.ipc_protocol import CommandName
+from v2m.domain.applications import RoleName
 from v2m.domain.dictation import Wishes
 from v2m.domain.errors import ProtocolError, UnknownCommandError
+from v2m.domain.policy import Target
+from v2m.domain.text.classes import TextClass
 
 DISPLAY_VARIABLES = (
     "WAYLAND_DISPLAY",
@@ -24,6 +27,7 @@ DISPLAY_VARIABLES = (
 )
 
 MAX_ID = 2**63 - 1  # SQLite's row ids
+MAX_NAME = 40  # of an output; the longest of ours has 16
 
 
 class Command(BaseModel):
@@ -88,9 +92,10 @@ class StopRecording(FromDesktop):
     name = CommandName.STOP_RECORDING
     answer = (
         "with `wait`: `dictation`, `transcription`, `refined`, `delivered` {`method`, `certainty`,"
-        " `confirmed`, `target`}, `stages` in ms; without: `dictation`"
+        " `confirmed`, `characters`, `target`, `detail`, `attempts` [{`method`, `offered`, `characters`, `certainty`,"
+        " `detail`}]}, `stages` in ms; without: `dictation`"
     )
-    errors = ("state_conflict", "engine_failed", "no_speech", "timeout")
+    errors = ("state_conflict", "engine_failed", "no_speech", "output_failed", "timeout")
 
     wait: bool = Field(default=True, description="Answer when the text has been delivered")
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
@@ -144,11 +149,14 @@ class TypeText(FromDesktop):
 
     name = CommandName.TYPE_TEXT
     while_paused = False
-    answer = "`method`, `certainty`, `confirmed`, `target`, `dictation` null"
-    errors = ("output_failed",)
+    answer = "`method`, `certainty`, `confirmed`, `characters`, `target`, `detail`, `attempts`, `dictation` null"
+    errors = ("bad_request", "output_failed")
 
     text: str = Field(min_length=1, max_length=100_000, description="The text")
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+    output: str = Field(
+        default="", max_length=100, description="Only this way of typing; default: the first that works"
+    )
 
 
 class TranscribeFile(Command):
@@ -173,7 +181,8 @@ class ListHistory(Command):
     name = CommandName.LIST_HISTORY
     answer = (
         "`entries` [{`dictation`, `started`, `duration_s`, `phase`, `raw`, `text`, `method`, `certainty`,"
-        " `confirmed`, `target`, `audio`, `error`, `reason`, `stages`}], `more`"
+        " `confirmed`, `characters`, `target`, `attempts` [{`method`, `offered`, `characters`, `certainty`, `detail`}],"
+        " `audio`, `error`, `reason`, `stages`}], `more`"
     )
     errors = ("history_failed",)
 
@@ -203,13 +212,36 @@ class DeliverAgain(FromDesktop):
 
     name = CommandName.DELIVER_AGAIN
     while_paused = False
-    answer = "`dictation`, `method`, `certainty`, `confirmed`, `target`"
+    answer = "`dictation`, `method`, `certainty`, `confirmed`, `characters`, `target`, `detail`, `attempts`"
     errors = ("bad_request", "output_failed")
 
     dictation: int | None = Field(
         default=None, ge=1, le=MAX_ID, description="Which dictation; default: the newest with text"
     )
     deliver: Literal["type", "copy", "none"] = Field(default="type", description="Where the text goes")
+
+
+class UndoDelivery(FromDesktop):
+    """Take back what was typed last, exactly, or leave it as it is."""
+
+    name = CommandName.UNDO_DELIVERY
+    while_paused = False
+    answer = "`dictation`, `method`, `certainty`, `confirmed`, `characters`"
+    errors = ("state_conflict", "output_failed")
+
+
+class SwapText(FromDesktop):
+    """Put another version of the newest dictation in the place of what was typed; else on the clipboard."""
+
+    name = CommandName.SWAP_TEXT
+    while_paused = False
+    answer = (
+        "`dictation`, `text`, `taken_back`, `method`, `certainty`, `confirmed`, `characters`, `target`, `detail`,"
+        " `attempts`"
+    )
+    errors = ("bad_request", "state_conflict", "output_failed")
+
+    version: Literal["raw", "refined"] = Field(description="What the engine heard, or the text with every refinement")
 
 
 class ListDevices(Command):
@@ -225,6 +257,53 @@ class ListOutputs(FromDesktop):
 
     name = CommandName.LIST_OUTPUTS
     answer = "`session` {`origin`, `variables`}, `outputs` [{`name`, `usable`, `reason`}]"
+
+
+class TestPolicy(FromDesktop):
+    """Tell how a text would be typed into a window, and which rules say so; types nothing."""
+
+    __test__ = False  # no test, whatever collectors think of its name
+
+    name = CommandName.TEST_POLICY
+    answer = (
+        "`target` {`app`, `title`, `role`, `language`}, `manner` {`outputs`, `paste_key`, `newline`, `casing`,"
+        " `trailing_space`, `refine`, `submit`}, `reasons`, `text` as it would be typed,"
+        " `output` that would be the first, `outputs` [{`name`, `usable`, `reason`}] in their order"
+    )
+
+    text: str = Field(min_length=1, max_length=10_000, description="The text")
+    app: str | None = Field(
+        default=None, max_length=1000, description="Wayland app id or X11 class; default: the window that has the focus"
+    )
+    title: str = Field(default="", max_length=1000, description="Title of the window")
+    role: RoleName | None = Field(default=None, description="Kind of application; default: as v2m knows it")
+    language: str = Field(default="", max_length=100, description="Language of the dictation, e.g. tr")
+
+    def target(self) -> Target:
+        """Return what the rules are asked about."""
+        return Target(self.app or "", self.title, self.role or "", self.language)
+
+
+class CheckOutputs(Command):
+    """Remember what `v2m outputs --check` found: which way of typing is exact for which characters."""
+
+    name = CommandName.CHECK_OUTPUTS
+    errors = ("bad_request", "storage_failed")
+
+    layout: str = Field(default="", max_length=200, description="Name of the keyboard layout; empty: unknown")
+    results: dict[str, dict[str, bool]] = Field(
+        max_length=32, description="Output → class of characters → whether it arrived exactly"
+    )
+
+    @field_validator("results")
+    @classmethod
+    def _are_known(cls, results: dict[str, dict[str, bool]]) -> dict[str, dict[str, bool]]:
+        if any(not 0 < len(output) <= MAX_NAME for output in results):
+            raise ValueError(f"an output's name has 1 to {MAX_NAME} characters")
+        unknown = {kind for found in results.values() for kind in found} - {kind.value for kind in TextClass}
+        if unknown:
+            raise ValueError(f"there is no class {min(unknown)[:MAX_NAME]!r}")
+        return results
 
 
 class PauseDaemon(Command):
@@ -263,8 +342,12 @@ COMMANDS: dict[str, type[Command]] = {
         ListHistory,
         RetryDictation,
         DeliverAgain,
+        UndoDelivery,
+        SwapText,
         ListDevices,
         ListOutputs,
+        TestPolicy,
+        CheckOutputs,
         PauseDaemon,
         ResumeDaemon,
         Shutdown,

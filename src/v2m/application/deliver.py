@@ -1,16 +1,37 @@
-"""Brings a text to the focused window by the first way that works, and never types a text twice."""
+"""Brings a text to the focused window by the first way that works, and never types a character twice.
+
+What one output certainly typed before it failed is not typed again: the next gets the rest. Where it is not
+known how much went out, nothing more is typed.
+"""
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Final
 
-from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Session
-from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability, SessionEnvironment, TextOutput
-from v2m.domain.text.typed import typeable
+from v2m.application.attempts import Course, Part, failed, silent, taken
+from v2m.domain.aiming import has_moved
+from v2m.domain.delivery import Attempt, Certainty, Deliver, Delivery, Destination, Placed, Session
+from v2m.domain.errors import OutputError
+from v2m.domain.policy import Manner
+from v2m.domain.ports import Availability, SessionEnvironment, TextOutput, Windows
 
-log = logging.getLogger(__name__)
+CLIPBOARD: Final = "clipboard"
+# Outputs in which a line break is the Return key; the others would insert a character, or paste one.
+PRESS_RETURN: Final = frozenset({"virtual-keyboard", "xtest", "wtype", "xdotool", "portal", "ydotool", "dotool"})
+PROBE_S: Final = 5.0  # every probe has shorter deadlines of its own
+COPY_S: Final = 10.0  # the clipboard has them too
+ON_CLIPBOARD: Final = "The text is on the clipboard."
+MOVED: Final = "Another window got the focus."
+
+
+def patience_s(characters: int) -> float:
+    """Return after which time an output is given up that has missed all deadlines of its own.
+
+    The slowest way, xdotool with foreign characters, allows itself 0.225 s for each.
+    """
+    return 120.0 + 0.25 * characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +40,7 @@ class Survey:
 
     session: Session
     outputs: tuple[tuple[str, Availability], ...]
+    others: tuple[tuple[str, Availability], ...] = ()  # used only where a rule names them
 
     @property
     def chosen(self) -> str | None:
@@ -27,7 +49,10 @@ class Survey:
 
 
 class Deliverer:
-    """The ordered chain of outputs; the clipboard is the last resort of every chain."""
+    """The ordered chain of outputs; the clipboard is the last resort of every chain.
+
+    One text at a time: whoever calls `deliver` holds the turn (`Handover.turn`).
+    """
 
     def __init__(
         self,
@@ -35,87 +60,235 @@ class Deliverer:
         outputs: Sequence[TextOutput],
         clipboard: TextOutput,
         sessions: SessionEnvironment,
-        newline: str = " ",
-        trailing_space: bool = False,
+        windows: Windows,
+        others: Sequence[TextOutput] = (),
+        refuses: Callable[[str, str], str] = lambda output, text: "",
+        on_placed: Callable[[Placed], None] = lambda placed: None,
+        patience_s: Callable[[int], float] = patience_s,
+        dictating: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`others` type only where they are named; `refuses` says why an output is not to be used for a text."""
         self._outputs = tuple(outputs)
+        self._others = tuple(others)
         self._clipboard = clipboard
         self._sessions = sessions
-        self._newline = newline
-        self._suffix = " " if trailing_space else ""
-        self._typing = asyncio.Lock()  # two texts must never mix their keys
+        self._windows = windows
+        self._refuses = refuses
+        self._on_placed = on_placed
+        self._patience_s = patience_s
+        self._dictating = dictating
 
-    def as_typed(self, text: str) -> str:
-        """Return what would be typed for a text: only characters that cannot act as commands."""
-        clean = typeable(text, newline=self._newline)
-        return clean + self._suffix if clean else ""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The outputs that can be asked for by name."""
+        return tuple(output.name for output in (*self._outputs, *self._others))
 
     async def survey(self, hint: Mapping[str, str]) -> Survey:
         """Probe the live session; types nothing."""
         session = await self._sessions.current(hint)
-        everything = (*self._outputs, self._clipboard)
-        return Survey(session, tuple([(output.name, await output.probe(session)) for output in everything]))
+        chain, others = [
+            tuple([(output.name, await _probe(output, session)) for output in outputs])
+            for outputs in ((*self._outputs, self._clipboard), self._others)
+        ]
+        return Survey(session, chain, others)
 
-    async def deliver(self, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
-        """Bring `text` (from `as_typed`) where the user wants it; a failure is a value, never an exception."""
+    async def deliver(
+        self,
+        text: str,
+        where: Deliver,
+        to: Destination,
+        manner: Manner,
+        *,
+        dictation: int | None = None,
+        only: str = "",
+    ) -> Delivery:
+        """Bring `text` (from `worded`) where the user wants it; a failure is a value, never an exception.
+
+        With `only` that output types it or nobody, whatever is known of its exactness, and the clipboard stays.
+        """
         if where is Deliver.NONE or not text:
             return Delivery("none", Certainty.HELD, 0)
-        async with self._typing:
-            return await self._deliver(text, where, hint)
-
-    async def _deliver(self, text: str, where: Deliver, hint: Mapping[str, str]) -> Delivery:
-        session = await self._sessions.current(hint)
         if where is Deliver.COPY:
-            return await self._copy(text, session, Certainty.SENT)
-        failures: list[str] = []
+            return await self._copy(text, to.session, Certainty.SENT)
+        delivery = await self._type(text, to, manner, only)
+        if delivery.characters or delivery.certainty is Certainty.UNCERTAIN:
+            entered = bool(delivery.attempts) and delivery.characters > len(text)
+            went_out = f"{text}\n" if entered else text[: delivery.characters]
+            self._on_placed(Placed(dictation, went_out, delivery, to))
+        return delivery
+
+    async def hold(self, text: str, to: Destination, reason: str) -> Delivery:
+        """Bring a text that may not be typed to the clipboard."""
+        return await self._copy(text, to.session, Certainty.HELD, reason)
+
+    async def _type(self, text: str, to: Destination, manner: Manner, only: str) -> Delivery:
+        course = Course(text)
         reasons: list[str] = []
-        for output in self._in_order(len(text)):
-            found = await output.probe(session)
-            if not found.usable:
-                reasons.append(found.reason)
+        for output in self._chain(manner, only, len(text)):
+            if output is self._clipboard:
+                if course.done == 0:
+                    return await self._copy(text, to.session, Certainty.SENT)
+                break
+            if reason := await self._unusable(output, course.rest, to, known=not only):
+                reasons.append(reason)
                 continue
+            if await self._left(to):
+                course.parts.append(_untouched(output, course.rest))
+                break
+            part = await self._offer(output, course.rest, to)
+            course.parts.append(part)
+            if part.ended:
+                break
+        return await self._conclude(course, to, manner, reasons, only)
+
+    async def _conclude(
+        self, course: Course, to: Destination, manner: Manner, reasons: Sequence[str], only: str
+    ) -> Delivery:
+        """Say how it ended, and bring to the clipboard what may not have arrived."""
+        if any(part.secret for part in course.parts):
+            return course.delivery(Certainty.UNCERTAIN if course.done else Certainty.HELD, course.failures[-1])
+        if course.done == 0 and course.uncertain is None:
+            return await self._hold(course, to, _why(to.session, course.failures, reasons), only)
+        if course.uncertain is not None:
+            detail = f"{course.uncertain.attempt.detail} Perhaps not all was typed."
+        elif course.rest:
+            typed = f"Only the first {course.done} of {len(course.text)} characters were typed."
+            detail = f"{_why(to.session, course.failures, reasons)} {typed}"
+        elif await self._left(to):  # which of the two windows has it is not known
+            detail = f"{MOVED} Perhaps not all was typed."
+        else:
+            delivery = course.delivery(course.weakest())
+            return await self._submit(delivery, to, manner) if manner.submit and not only else delivery
+        uncertain = course.delivery(Certainty.UNCERTAIN, detail.strip())
+        if only:
+            return uncertain
+        copied = await self._copy(course.text, to.session, Certainty.UNCERTAIN)
+        return replace(uncertain, detail=f"{uncertain.detail} {copied.detail}".strip())
+
+    async def _hold(self, course: Course, to: Destination, why: str, only: str) -> Delivery:
+        """Nothing went out: the text goes to the clipboard."""
+        if only:
+            return replace(course.delivery(Certainty.HELD, why), method="none")
+        copied = await self._copy(course.text, to.session, Certainty.HELD, why)
+        return replace(copied, attempts=course.delivery(Certainty.HELD).attempts)
+
+    async def _submit(self, delivery: Delivery, to: Destination, manner: Manner) -> Delivery:
+        """Press Return after a text that certainly stands there, in the same window or not at all."""
+        wished, usual = self._chain(manner, "", 1), self._chain(Manner(), "", 1)
+        for output in dict.fromkeys((*wished, *usual)):
+            if output.name not in PRESS_RETURN or await self._unusable(output, "\n", to, known=False):
+                continue
+            if await self._left(to):
+                return replace(delivery, detail=f"{MOVED} Return was not pressed.")
+            part = await self._offer(output, "\n", to)
+            attempts = (*delivery.attempts, part.attempt)
+            delivery = replace(
+                delivery, attempts=attempts, characters=delivery.characters + (part.attempt.characters or 0)
+            )
+            if part.ended:
+                sure = part.attempt.certainty is not Certainty.UNCERTAIN
+                return delivery if sure else replace(delivery, detail="Perhaps Return was not pressed.")
+        return replace(delivery, detail="Return was not pressed: no output that presses keys can be used.")
+
+    def _chain(self, manner: Manner, only: str, characters: int) -> list[TextOutput]:
+        """Return the outputs in the wished order, those that had to slow down for so long a text behind the others."""
+        if only:
+            return [output for output in (*self._outputs, *self._others) if output.name == only]
+        chain = list(self._outputs)
+        if manner.outputs is not None:
+            known = {output.name: output for output in (*self._others, *self._outputs, self._clipboard)}
+            chain = [known[name] for name in manner.outputs if name in known]
+        typing = list(takewhile(lambda output: output is not self._clipboard, chain))
+        typing.sort(key=lambda output: output.burst_limit is not None and characters > output.burst_limit)
+        return [*typing, *chain[len(typing) :]]
+
+    async def _unusable(self, output: TextOutput, text: str, to: Destination, *, known: bool) -> str:
+        """Return why an output cannot bring the text there; `known`: its record of exactness counts too."""
+        found = await _probe(output, to.session)
+        if not found.usable:
+            return found.reason
+        return self._refuses(output.name, text) if known else ""
+
+    async def _offer(self, output: TextOutput, text: str, to: Destination) -> Part:
+        async def stays() -> bool:
+            return not await self._left(to)
+
+        watched = replace(to, stays=stays)
+        try:
+            delivery = await self._walled(output.deliver(text, watched), self._patience_s(len(text)))
+        except TimeoutError:
+            return silent(output.name, text)
+        except OutputError as error:
+            return failed(output.name, text, error)
+        return taken(output.name, text, delivery)
+
+    async def _walled(self, work: Awaitable[Delivery], patience_s: float) -> Delivery:
+        """Give an output its time; while the user dictates on it waits for the keys of the hotkey, without limit.
+
+        Raises:
+            TimeoutError: it missed every deadline of its own, and this one.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(patience_s) as wall:
+            timer: asyncio.Handle | None = None
+
+            def look() -> None:
+                nonlocal timer
+                if self._dictating():
+                    wall.reschedule(loop.time() + patience_s)
+                timer = loop.call_later(patience_s / 2, look)
+
+            look()
             try:
-                delivery = await output.deliver(text, Destination(session))
-            except OutputError as error:
-                log.warning("output %s: %s, %s characters went out", output.name, error.reason, error.delivered)
-                if error.reason is OutputReason.SECRET_FIELD:
-                    return Delivery("none", Certainty.HELD, 0, detail=str(error))
-                if error.delivered == 0:
-                    failures.append(str(error))
-                    continue
-                delivery = Delivery(output.name, Certainty.UNCERTAIN, error.delivered or 0, detail=str(error))
-            if delivery.certainty is Certainty.UNCERTAIN:
-                return await self._offer(text, session, delivery)
-            return delivery
-        return await self._copy(text, session, Certainty.HELD, _why(session, failures, reasons))
+                return await work
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
-    def _in_order(self, characters: int) -> list[TextOutput]:
-        """Put outputs that would have to slow down for so long a text behind those that need not."""
-        return sorted(
-            self._outputs, key=lambda output: output.burst_limit is not None and characters > output.burst_limit
-        )
-
-    async def _offer(self, text: str, session: Session, delivery: Delivery) -> Delivery:
-        """Some of it may stand there, so typing it elsewhere could double it: put it on the clipboard and say so."""
-        copied = await self._copy(text, session, Certainty.UNCERTAIN)
-        return replace(delivery, detail=f"{delivery.detail} Perhaps not all was typed. {copied.detail}".strip())
+    async def _left(self, to: Destination) -> bool:
+        """Tell whether the focus is known to be elsewhere than the text is meant for."""
+        if to.window is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_S):
+                return has_moved(to.window, await self._windows.focused(to.session))
+        except TimeoutError:
+            return False
 
     async def _copy(self, text: str, session: Session, certainty: Certainty, reason: str = "") -> Delivery:
         try:
-            copied = await self._clipboard.deliver(text, Destination(session))
-        except OutputError as error:
-            return Delivery("none", Certainty.HELD, 0, detail=reason or str(error))
-        return replace(copied, certainty=certainty, detail=f"{reason} The text is on the clipboard.".strip())
+            async with asyncio.timeout(COPY_S):
+                await self._clipboard.deliver(text, Destination(session))
+        except (OutputError, TimeoutError) as error:
+            why = str(error) or "The clipboard does not answer."
+            return Delivery("none", Certainty.HELD, 0, detail=reason or why)
+        return Delivery(CLIPBOARD, certainty, 0, detail=f"{reason} {ON_CLIPBOARD}".strip())
 
     async def aclose(self) -> None:
         """Release every output."""
-        for output in (*self._outputs, self._clipboard):
+        for output in (*self._outputs, *self._others, self._clipboard):
             await output.aclose()
+
+
+async def _probe(output: TextOutput, session: Session) -> Availability:
+    try:
+        async with asyncio.timeout(PROBE_S):
+            return await output.probe(session)
+    except TimeoutError:
+        return Availability(usable=False, reason=f"{output.name} does not answer.")
+
+
+def _untouched(output: TextOutput, text: str) -> Part:
+    """Return the part of an output that was not asked any more."""
+    return Part(Attempt(output.name, len(text), 0, Certainty.HELD, MOVED), ended=True)
 
 
 def _why(session: Session, failures: Sequence[str], reasons: Sequence[str]) -> str:
     """Say why nothing could be typed: what failed counts before what was not there to be tried."""
     if not (session.wayland or session.x11):
         return "There is no desktop session to type into."
-    in_session = reasons if session.wayland else reasons[::-1]  # Wayland's outputs come first
-    return [*failures, *in_session, "No way of typing is switched on."][0]
+    if MOVED in failures:
+        return MOVED
+    other_kind = "There is no X11" if session.wayland else "There is no Wayland"  # true, and no help
+    in_session = [reason for reason in reasons if not reason.startswith(other_kind)]
+    return [*failures, *in_session, *reasons, "No way of typing is switched on."][0]

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Never, TypeVar
 
 from v2m.application.announce import Announcer
+from v2m.application.job import Job
 from v2m.application.ledger import Ledger
 from v2m.application.outbox import Outbox, Ticket
-from v2m.application.pipeline import Job, Pipeline
+from v2m.application.pipeline import Pipeline
 from v2m.application.recorder import Open, Recorder
 from v2m.application.turns import Answer, Turns, Work, settle
 from v2m.core.events import EventBus
@@ -203,7 +204,7 @@ class Dictations:
             raise StateError("v2m is paused.", hint="v2m resume")
         if self._open is not None:
             raise StateError("A recording is already running.", hint="v2m stop")
-        opened = await self._recorder.open(wishes, hint=hint, asked_ns=asked_ns)
+        opened = await self._recorder.open(wishes, hint=hint, asked_ns=asked_ns, beside=self._group.create_task)
         self._open = opened
         self._watch = self._group.create_task(self._watched(opened))
         self.changed()
@@ -237,6 +238,8 @@ class Dictations:
                     stopped_ns,
                     spool=opened.spool.path,
                     hold=hold,
+                    sight=opened.sight,
+                    language=opened.language,
                     stages=stages,
                 )
             )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from v2m import __version__
 from v2m.application import commands as c
 from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
+from v2m.application.exactness import Exactness
+from v2m.application.explain import Explainer
 from v2m.application.files import Files
+from v2m.application.handover import Handover
+from v2m.application.job import Job, Outcome
 from v2m.application.outbox import Ticket
-from v2m.application.pipeline import Job, Outcome, Pipeline
+from v2m.application.second_thoughts import SecondThoughts, Version
 from v2m.application.status import Status, outputs
 from v2m.application.tongue import Tongue
 from v2m.core.command_bus import CommandBus
@@ -32,6 +37,7 @@ from v2m.domain.errors import (
     V2mError,
 )
 from v2m.domain.ports import History, Microphone, SpoolStore, TranscribeOptions, Transcriber
+from v2m.domain.text.classes import TextClass
 
 Answer = dict[str, Any]
 
@@ -46,8 +52,11 @@ class Handlers:
         self,
         *,
         dictations: Dictations,
-        pipeline: Pipeline,
+        handover: Handover,
         deliverer: Deliverer,
+        exactness: Exactness,
+        thoughts: SecondThoughts,
+        explainer: Explainer,
         files: Files,
         history: History,
         spools: SpoolStore,
@@ -59,8 +68,11 @@ class Handlers:
         shut_down: Callable[[bool], None],
     ) -> None:
         self._dictations = dictations
-        self._pipeline = pipeline
+        self._handover = handover
         self._deliverer = deliverer
+        self._exactness = exactness
+        self._thoughts = thoughts
+        self._explainer = explainer
         self._files = files
         self._history = history
         self._spools = spools
@@ -86,8 +98,12 @@ class Handlers:
             c.ListHistory: self.list_history,
             c.RetryDictation: self.retry,
             c.DeliverAgain: self.deliver_again,
+            c.UndoDelivery: self.undo,
+            c.SwapText: self.swap,
             c.ListDevices: self.list_devices,
             c.ListOutputs: self.list_outputs,
+            c.TestPolicy: self.test_policy,
+            c.CheckOutputs: self.check_outputs,
             c.PauseDaemon: self.pause,
             c.ResumeDaemon: self.resume,
             c.Shutdown: self.shutdown,
@@ -133,12 +149,15 @@ class Handlers:
 
     async def type_text(self, command: c.TypeText) -> Answer:
         """Deliver a given text."""
-        text, where, hint = (
-            self._deliverer.as_typed(command.text),
-            Deliver(command.deliver),
-            command.display_variables(),
+        where, hint = Deliver(command.deliver), command.display_variables()
+        names = self._deliverer.names
+        if command.output and command.output not in names:
+            raise ProtocolError(
+                f"There is no output {command.output!r} in the chain.", hint=f"There are: {', '.join(names)}."
+            )
+        delivery = await self._dictations.see_through(
+            lambda: self._handover.type(command.text, where, hint, only=command.output)
         )
-        delivery = await self._dictations.see_through(lambda: self._deliverer.deliver(text, where, hint))
         return {"dictation": None, **_delivered(delivery)}
 
     async def transcribe_file(self, command: c.TranscribeFile) -> Answer:
@@ -183,6 +202,7 @@ class Handlers:
             time.monotonic_ns(),
             spool=path,
             resumed=True,
+            language=language,
         )
         try:
             ticket = self._dictations.submit(job)
@@ -198,9 +218,23 @@ class Handlers:
             raise ProtocolError(f"Dictation {entry.dictation} has no text.", hint=f"v2m retry {entry.dictation}")
         where, hint = Deliver(command.deliver), command.display_variables()
         delivery = await self._dictations.see_through(
-            lambda: self._pipeline.again(entry.dictation, entry.text, where, hint)
+            lambda: self._handover.again(entry.dictation, entry.text, where, hint, language=entry.language)
         )
         return {"dictation": entry.dictation, **_delivered(delivery)}
+
+    async def undo(self, command: c.UndoDelivery) -> Answer:
+        """Take the last text back."""
+        hint = command.display_variables()
+        removal = await self._dictations.see_through(lambda: self._thoughts.undo(hint))
+        confirmed = removal.certainty is Certainty.CONFIRMED
+        return {**asdict(removal), "confirmed": confirmed}
+
+    async def swap(self, command: c.SwapText) -> Answer:
+        """Replace the last text by another version of it."""
+        version, hint = Version(command.version), command.display_variables()
+        swap = await self._dictations.see_through(lambda: self._thoughts.swap(version, hint))
+        about = {"dictation": swap.dictation, "text": swap.text, "taken_back": swap.taken_back}
+        return {**about, **_delivery_data(swap.delivery)}
 
     @staticmethod
     def _rested(entry: HistoryEntry) -> HistoryEntry:
@@ -227,6 +261,21 @@ class Handlers:
     async def list_outputs(self, command: c.ListOutputs) -> Answer:
         """Tell where words would go."""
         return outputs(await self._deliverer.survey(command.display_variables()))
+
+    async def test_policy(self, command: c.TestPolicy) -> Answer:
+        """Tell how a text would be typed."""
+        return await self._explainer.explain(
+            command.text, command.target(), command.display_variables(), focused=command.app is None
+        )
+
+    async def check_outputs(self, command: c.CheckOutputs) -> Answer:
+        """Remember which way of typing is exact for which characters."""
+        results = {
+            output: {TextClass(kind): exact for kind, exact in found.items()}
+            for output, found in command.results.items()
+        }
+        await self._exactness.record(command.layout, results)
+        return {}
 
     async def pause(self, _: c.PauseDaemon) -> Answer:
         """Refuse recordings."""
@@ -277,8 +326,10 @@ def _delivery_data(delivery: Delivery) -> Answer:
         "method": delivery.method,
         "certainty": delivery.certainty.value,
         "confirmed": delivery.certainty is Certainty.CONFIRMED,
+        "characters": delivery.characters,
         "target": delivery.target,
         "detail": delivery.detail,
+        "attempts": [asdict(attempt) for attempt in delivery.attempts],
     }
 
 
@@ -301,7 +352,9 @@ def entry_data(entry: HistoryEntry) -> Answer:
         "method": entry.method,
         "certainty": entry.certainty.value if entry.certainty else None,
         "confirmed": entry.certainty is Certainty.CONFIRMED,
+        "characters": entry.characters,
         "target": entry.target,
+        "attempts": [asdict(attempt) for attempt in entry.attempts],
         "audio": entry.spool is not None,
         "error": entry.error,
         "reason": entry.reason,

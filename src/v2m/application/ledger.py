@@ -53,6 +53,29 @@ class Ledger:
         else:
             self._working = True
 
+    async def forget_audio(self, dictation: int) -> None:
+        """Note that the audio of a row is gone. Never raises."""
+        if (entry := self._unwritten.get(dictation)) is not None:
+            self._unwritten[dictation] = replace(entry, spool=None)
+            return
+        try:
+            await self._history.forget_audio(dictation)
+        except HistoryError as error:
+            self._trouble(error)
+
+    async def scrub(self, dictation: int, *, reason: str, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Discard a dictation and have its words gone from the disk. Never raises; trouble is told each time."""
+        if (entry := self._unwritten.get(dictation)) is not None:
+            await self.begin(replace(entry, phase=Phase.DISCARDED, raw="", text="", reason=reason, **changes))
+            return
+        try:
+            await self._history.scrub(dictation, reason=reason, **changes)
+        except HistoryError as error:
+            self._working = True
+            self._trouble(error)
+        except ValueError:
+            log.exception("the history refused a step")
+
     def _trouble(self, error: HistoryError) -> None:
         log.warning("history: %s", error)
         if self._working:

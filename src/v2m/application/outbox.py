@@ -5,7 +5,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from v2m.application.pipeline import Job, Outcome, Pipeline
+from v2m.application.job import Job, Outcome
+from v2m.application.pipeline import Pipeline
 from v2m.core.logging import about_dictation
 from v2m.domain.dictation import DaemonState
 from v2m.domain.errors import StateError, V2mError

@@ -7,12 +7,14 @@ a device that goes away, a release that was lost, the longest allowed recording.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from v2m.application.aim import Aim, Sight
 from v2m.application.announce import Announcer
 from v2m.application.ledger import Ledger
 from v2m.application.tongue import Tongue
@@ -50,6 +52,7 @@ class Open:
     hint: Mapping[str, str]
     wishes: Wishes
     language: str  # it is decoded in
+    sight: Sight  # what had the focus at START
     asked_ns: int  # CLOCK_MONOTONIC when START was read from the socket
     open_called_ns: int  # when the microphone was asked to open
     started_ns: int = field(default_factory=time.monotonic_ns)
@@ -87,6 +90,7 @@ class Recorder:
         ledger: Ledger,
         events: EventBus,
         announcer: Announcer,
+        aim: Aim,
         limits: Limits,
         tongue: Tongue,
         tail_ms: int,
@@ -98,13 +102,25 @@ class Recorder:
         self._ledger = ledger
         self._events = events
         self._announcer = announcer
+        self._aim = aim
         self._limits = limits
         self._tongue = tongue
         self._tail_s = tail_ms / 1000
         self._private = private
 
-    async def open(self, wishes: Wishes, *, hint: Mapping[str, str], asked_ns: int) -> Open:
-        """Open the microphone, then everything that need not come before it. Raises CaptureError, LanguageError."""
+    async def open(
+        self,
+        wishes: Wishes,
+        *,
+        hint: Mapping[str, str],
+        asked_ns: int,
+        beside: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> Open:
+        """Open the microphone, then everything that need not come before it; `beside` starts what nobody waits for.
+
+        Raises:
+            CaptureError, LanguageError: nothing is open.
+        """
         language = self._tongue.choose(wishes)
         dictation = self._ledger.next_id()
         options = TranscribeOptions(language=language)
@@ -114,19 +130,33 @@ class Recorder:
             open_called_ns = time.monotonic_ns()
             recording = await self._microphone.open(spool)
             undo.push_async_callback(recording.close)
-            on_partial = partial(self._publish, dictation)
+            sight = Sight()
+            on_partial = partial(self._publish, dictation, sight)
             utterance = self._transcriber.open(dictation, spool.reader_fds(), options, on_partial)
             undo.push_async_callback(utterance.abandon)
+            beside(self._look(dictation, spool, hint, sight))
             path = str(spool.path) if spool.path else None
             await self._ledger.begin(
                 HistoryEntry(dictation, time.time_ns(), Phase.RECORDING, language=options.language, spool=path)
             )
             undo.pop_all()
-        return Open(dictation, spool, recording, utterance, hint, wishes, language, asked_ns, open_called_ns)
+        return Open(dictation, spool, recording, utterance, hint, wishes, language, sight, asked_ns, open_called_ns)
 
-    def _publish(self, dictation: int, heard: PartialTranscript) -> None:
-        """Tell what has been heard so far to whoever listens."""
-        if self._events.has_listeners():
+    async def _look(self, dictation: int, spool: Spool, hint: Mapping[str, str], sight: Sight) -> None:
+        """See what has the focus; where that asks for a secret the audio has no name on the disk from now on."""
+        await self._aim.remember(hint, sight)
+        if not sight.secret:
+            return
+        self._announcer.say("Nothing will be kept", sight.secret, urgent=True)
+        if spool.path is not None:
+            with suppress(StorageError):  # it is deleted at the end, as every other
+                self._spools.delete(spool.path)
+                spool.path = None
+                await self._ledger.forget_audio(dictation)
+
+    def _publish(self, dictation: int, sight: Sight, heard: PartialTranscript) -> None:
+        """Tell what has been heard so far to whoever listens, unless it may be a secret."""
+        if self._events.has_listeners() and not sight.secret:
             self._events.publish(Partial(dictation, heard.text, heard.stable, final=False))
 
     async def warm(self) -> None:

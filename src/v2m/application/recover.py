@@ -6,6 +6,7 @@ from pathlib import Path
 from v2m.application.announce import Announcer
 from v2m.application.ledger import Ledger
 from v2m.domain.audio import SAMPLE_RATE_HZ
+from v2m.domain.delivery import Certainty
 from v2m.domain.dictation import HistoryEntry, Phase
 from v2m.domain.errors import HistoryError, StorageError
 from v2m.domain.ports import History, SpoolStore
@@ -26,7 +27,8 @@ _RESTS = {
 async def recover(*, history: History, ledger: Ledger, spools: SpoolStore, announcer: Announcer) -> int:
     """Bring every unfinished row to rest, give orphan audio a row, tell the user once; return how many."""
     try:
-        found = [await _rest(entry, ledger, spools) for entry in await history.unfinished()]
+        left = await history.unfinished()
+        found = [await _rest(entry, ledger, spools) for entry in left]
         known = await history.spools()
     except HistoryError as error:
         log.warning("recovery: %s", error)
@@ -34,7 +36,7 @@ async def recover(*, history: History, ledger: Ledger, spools: SpoolStore, annou
     for path, samples, started_ns in spools.orphans(known):
         found.append(await _adopt(path, samples, started_ns, ledger))
     if found:
-        last = f"v2m retry {found[-1]}"
+        last = f"v2m {'again' if left and left[-1].text and found[-1] == left[-1].dictation else 'retry'} {found[-1]}"
         announcer.say(f"Recovered {len(found)} dictation{'s' * (len(found) > 1)}", f"v2m history · {last}", urgent=True)
         log.info("recovered %d dictations", len(found))
     return len(found)
@@ -48,7 +50,10 @@ async def _rest(entry: HistoryEntry, ledger: Ledger, spools: SpoolStore) -> int:
         except StorageError as error:
             log.warning("recovery: %s", error)
     reason = "The daemon ended before this dictation was finished."
-    await ledger.move(entry.dictation, _RESTS[entry.phase], duration_s=duration_s, error="interrupted", reason=reason)
+    surely: dict[str, Certainty] = {"certainty": Certainty.UNCERTAIN} if entry.phase is Phase.DELIVERING else {}
+    await ledger.move(
+        entry.dictation, _RESTS[entry.phase], duration_s=duration_s, error="interrupted", reason=reason, **surely
+    )
     return entry.dictation
 
 

@@ -1,6 +1,6 @@
 """Where a text goes, how it went there, and how surely it arrived."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -40,6 +40,8 @@ class Destination:
     session: Session
     window: Window | None = None  # has the focus as far as is known; nothing may go to another one. None: not known
     paste_key: str = ""  # the chord that pastes there, e.g. "ctrl+shift+v"; empty: the output chooses by application
+    stays: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False, repr=False)
+    """Asks the desktop anew whether the window still has the focus; an output asks once it sees every later change."""
 
 
 class Certainty(StrEnum):

@@ -164,6 +164,7 @@ class OutputReason(StrEnum):
     NO_DISPLAY = "no_display"
     REFUSED = "refused"
     SECRET_FIELD = "secret_field"  # noqa: S105 - no secret: the field asks for a password: the text goes nowhere else either
+    UNSEEN = "unseen"  # the window does not show what stands before its cursor
     TIMEOUT = "timeout"
 
 

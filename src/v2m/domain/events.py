@@ -66,8 +66,17 @@ class Held(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Undone(Event):
+    """A text that had been typed was taken back, as surely as `certainty` says; it is in the history."""
+
+    dictation: int | None
+    method: str
+    certainty: str
+
+
+@dataclass(frozen=True, slots=True)
 class Discarded(Event):
-    """A recording was thrown away on purpose: `tap`, `aborted`."""
+    """A recording was thrown away on purpose: `tap`, `aborted`, `secret` (it was spoken into a password field)."""
 
     dictation: int | None
     reason: str

@@ -62,6 +62,7 @@ COMMANDS: Final = {
             Field("env", "map", ""),
             Field("text", "text", "The text", required=True),
             Field("deliver", "choice", "Where the text goes", choices=("type", "copy", "none")),
+            Field("output", "text", "Only this way of typing; default: the first that works"),
         ),
     ),
     "TRANSCRIBE_FILE": Command(
@@ -100,9 +101,48 @@ COMMANDS: Final = {
             Field("deliver", "choice", "Where the text goes", choices=("type", "copy", "none")),
         ),
     ),
+    "UNDO_DELIVERY": Command(
+        "Take back what was typed last, exactly, or leave it as it is.", (Field("env", "map", ""),)
+    ),
+    "SWAP_TEXT": Command(
+        "Put another version of the newest dictation in the place of what was typed; else on the clipboard.",
+        (
+            Field("env", "map", ""),
+            Field(
+                "version",
+                "choice",
+                "What the engine heard, or the text with every refinement",
+                required=True,
+                choices=("raw", "refined"),
+            ),
+        ),
+    ),
     "LIST_DEVICES": Command("List the microphones.", ()),
     "LIST_OUTPUTS": Command(
         "Tell where words would go now, and why each way of typing is in or out.", (Field("env", "map", ""),)
+    ),
+    "TEST_POLICY": Command(
+        "Tell how a text would be typed into a window, and which rules say so; types nothing.",
+        (
+            Field("env", "map", ""),
+            Field("text", "text", "The text", required=True),
+            Field("app", "text", "Wayland app id or X11 class; default: the window that has the focus"),
+            Field("title", "text", "Title of the window"),
+            Field(
+                "role",
+                "choice",
+                "Kind of application; default: as v2m knows it",
+                choices=("terminal", "ide", "editor", "office", "mail", "chat", "browser"),
+            ),
+            Field("language", "text", "Language of the dictation, e.g. tr"),
+        ),
+    ),
+    "CHECK_OUTPUTS": Command(
+        "Remember what `v2m outputs --check` found: which way of typing is exact for which characters.",
+        (
+            Field("layout", "text", "Name of the keyboard layout; empty: unknown"),
+            Field("results", "map", "", required=True),
+        ),
     ),
     "PAUSE_DAEMON": Command("Refuse recordings until RESUME_DAEMON; what was heard is finished first.", ()),
     "RESUME_DAEMON": Command("Take recordings again.", ()),

@@ -75,6 +75,16 @@ def _delivered(data: Data) -> Said:
     return Said(None, _where(data))
 
 
+def _undone(data: Data) -> Said:
+    method, certainty = data.get("method"), data.get("certainty")
+    return Said(None, f"Took {data.get('characters')} characters back by {method}: {certainty}.")
+
+
+def _swapped(data: Data) -> Said:
+    taken_back = data.get("taken_back")
+    return Said(None, _where(data) if taken_back else one_line(str(data.get("detail") or "")))
+
+
 def _aborted(data: Data) -> Said:
     return Said(f"Dictation {data.get('dictation')} was thrown away.")
 
@@ -113,6 +123,24 @@ def _ways(data: Data) -> list[str]:
         f" {one_line(way.get('reason', ''))}"
         for way in data.get("outputs") or []
     ]
+
+
+def _policy(data: Data) -> Said:
+    """How a text would be typed; in quotes, so that spaces at its end are seen."""
+    target, manner = data.get("target") or {}, data.get("manner") or {}
+    lines = [("would be typed", json.dumps(data.get("text", ""), ensure_ascii=False))]
+    lines += [(name, _wish(value)) for name, value in manner.items() if value is not None]
+    for name, rows in (("because", [*map(one_line, data.get("reasons") or [])]), ("words go to", _ways(data))):
+        lines += [("" if number else name, row) for number, row in enumerate(rows)]
+    app, role = one_line(str(target.get("app") or "")) or "a window that is not known", target.get("role")
+    head = f"{app} ({role})" if role else app
+    return Said("\n".join([head, *(f"{name:15} {text}".rstrip() for name, text in lines)]))
+
+
+def _wish(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return one_line(", ".join(map(str, value)) if isinstance(value, list) else str(value)) or "none"
 
 
 def _status(data: Data) -> Said:
@@ -166,8 +194,11 @@ _WORDS: dict[str, Callable[[Data], Said]] = {
     "LIST_HISTORY": _history,
     "RETRY_DICTATION": _transcribed,
     "DELIVER_AGAIN": _delivered,
+    "UNDO_DELIVERY": _undone,
+    "SWAP_TEXT": _swapped,
     "LIST_DEVICES": _devices,
     "LIST_OUTPUTS": _outputs,
+    "TEST_POLICY": _policy,
     "PAUSE_DAEMON": _paused,
     "RESUME_DAEMON": _paused,
     "SHUTDOWN": _ended,

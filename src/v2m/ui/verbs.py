@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from v2m import __version__
-from v2m.ui import ask, transcribe
+from v2m.ui import ask, pipe, transcribe
 from v2m.ui._verbs import COMMANDS
 from v2m.ui.spec import Field
 
@@ -26,9 +26,13 @@ VERBS: Final = {
     "transcribe": "TRANSCRIBE_FILE",
     "history": "LIST_HISTORY",
     "again": "DELIVER_AGAIN",
+    "undo": "UNDO_DELIVERY",
+    "raw": "SWAP_TEXT",
+    "refined": "SWAP_TEXT",
     "retry": "RETRY_DICTATION",
     "devices": "LIST_DEVICES",
     "outputs": "LIST_OUTPUTS",
+    "policy test": "TEST_POLICY",
     "pause": "PAUSE_DAEMON",
     "resume": "RESUME_DAEMON",
     "shutdown": "SHUTDOWN",
@@ -36,6 +40,12 @@ VERBS: Final = {
 _ARGUMENTS: Final = {"text": "TEXT", "file_path": "FILE", "dictation": "[DICTATION]"}
 _NAMES: Final = {"limit": ("-n", "--limit"), "timeout_s": ("--timeout",), "events": ("--event",)}
 _TYPES: Final = {"int": click.INT, "float": click.FLOAT}
+# Verbs that say a key of their command by themselves.
+_SAID: Final[Mapping[str, tuple[dict[str, str], str]]] = {
+    "raw": ({"version": "raw"}, "Put what the engine heard in the place of what was typed; else on the clipboard."),
+    "refined": ({"version": "refined"}, "Put the refined text in the place of what was typed; else on the clipboard."),
+}
+_GROUPS: Final = {"policy": "Explain the rules per application."}
 _ABOUT: Final = """Speak, and your words stand in the window you were typing in.
 
 The daemon is started by toakd; a hotkey calls toak. Every command of the wire is also a word of its own:
@@ -51,7 +61,7 @@ class _Group(click.Group):
         self._local = local
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*self.commands, *self._local])
+        return sorted({*self.commands, *self._local})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in self._local:
@@ -64,22 +74,37 @@ def build_group(local: Mapping[str, LocalVerb] = MappingProxyType({})) -> click.
     group = _Group(local)
     click.version_option(__version__, prog_name="v2m")(group)
     for verb, cmd in VERBS.items():
-        group.add_command(transcribe.command(COMMANDS[cmd].sentence) if verb == "transcribe" else _command(verb, cmd))
+        above, _, name = verb.rpartition(" ")
+        command = transcribe.command(COMMANDS[cmd].sentence) if verb == "transcribe" else _command(name, cmd)
+        (_verb_of_verbs(group, above) if above else group).add_command(command)
     group.add_command(_last())
     group.add_command(_monitor())
     group.add_command(click.Command("call", help="Send any command; print the whole answer as JSON."))
     return group
 
 
+def _verb_of_verbs(group: click.Group, name: str) -> click.Group:
+    """Return the verb that has verbs of its own; it is made when the first of them is added."""
+    if not isinstance(found := group.commands.get(name), click.Group):
+        found = click.Group(name, help=_GROUPS[name])
+        group.add_command(found)
+    return found
+
+
 def _command(verb: str, cmd: str) -> click.Command:
-    fields = [field for field in COMMANDS[cmd].fields if field.kind != "map"]
-    parameters = [parameter for field in fields for parameter in _parameters(field)]
+    said, sentence = _SAID.get(verb, ({}, COMMANDS[cmd].sentence))
+    fields = [field for field in COMMANDS[cmd].fields if field.kind != "map" and field.name not in said]
+    piped = cmd in pipe.PIPED
+    parameters = [parameter for field in fields for parameter in _parameters(field, streams=piped)]
 
-    def act(*, as_json: bool, **values: Any) -> Action:  # noqa: ANN401 - what click parsed
-        data = {key: value for key, value in values.items() if value is not None and value != ()}
-        return partial(_ask, cmd, data, as_json=as_json)
+    def act(*, as_json: bool, stream: bool = False, **values: Any) -> Action:  # noqa: ANN401 - what click parsed
+        data = said | {key: value for key, value in values.items() if value is not None and value != ()}
+        if stream and not as_json:
+            return partial(pipe.run, cmd, data)
+        return partial(_ask, cmd, {**data, "deliver": "none"} if stream else data, as_json=as_json)
 
-    return click.Command(verb, params=[*parameters, _json_option()], callback=act, help=COMMANDS[cmd].sentence)
+    options = [*([_pipe_option()] if piped else []), _json_option()]
+    return click.Command(verb, params=[*parameters, *options], callback=act, help=sentence)
 
 
 def _ask(cmd: str, data: dict[str, Any], *, as_json: bool) -> int:
@@ -88,13 +113,16 @@ def _ask(cmd: str, data: dict[str, Any], *, as_json: bool) -> int:
     return ask.show(cmd, ask.reply_to(cmd, data), as_json=as_json)
 
 
-def _parameters(field: Field) -> list[click.Parameter]:
-    """Return a key's options; one that was not given is not sent, so that the daemon's default holds."""
+def _parameters(field: Field, *, streams: bool) -> list[click.Parameter]:
+    """Return a key's options; one that was not given is not sent, so that the daemon's default holds.
+
+    `streams`: the verb has a `--pipe` of its own.
+    """
     if field.name in _ARGUMENTS:
         kind = _TYPES.get(field.kind, click.STRING)
         return [click.Argument([field.name], required=field.required, type=kind, metavar=_ARGUMENTS[field.name])]
     if field.name == "deliver":
-        return [_deliver_option(where, field) for where in field.choices]
+        return [_deliver_option(where, field, streams=streams) for where in field.choices]
     flag = "--" + field.name.replace("_", "-")
     if field.kind == "bool":
         names = f"{flag}/--no-{flag.removeprefix('--')}"
@@ -110,14 +138,19 @@ def _parameters(field: Field) -> list[click.Parameter]:
     ]
 
 
-def _deliver_option(where: str, field: Field) -> click.Option:
-    names = {"none": ["--none", "--pipe"]}.get(where, [f"--{where}"])
+def _deliver_option(where: str, field: Field, *, streams: bool) -> click.Option:
+    names = ["--none", "--pipe"] if where == "none" and not streams else [f"--{where}"]
     say = {
         "type": "Type the text into the focused window (as without an option)",
         "copy": "Put the text on the clipboard instead",
         "none": "Only print the text",
     }
     return click.Option([*names, field.name], flag_value=where, default=None, help=say.get(where))
+
+
+def _pipe_option() -> click.Option:
+    say = "Print the text while it is decoded, and nothing else; type nothing"
+    return click.Option(["--pipe", "stream"], is_flag=True, help=say)
 
 
 def _json_option() -> click.Option:

@@ -4,6 +4,7 @@ One `match` per port, with the import inside each case: only the chosen library 
 checker still sees all of them.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,14 +12,20 @@ from v2m.application.commands import DISPLAY_VARIABLES
 from v2m.config import Settings
 from v2m.domain.errors import HistoryError
 from v2m.domain.ports import (
+    Eraser,
+    Guard,
     History,
+    InputWatch,
+    Layouts,
     MediaOpener,
     Microphone,
     Notifier,
+    Preview,
     SessionEnvironment,
     TextOutput,
+    Windows,
 )
-from v2m.utils.paths import runtime_base, session_bus_address, set_variables
+from v2m.utils.paths import runtime_base, session_bus_address, set_variables, socket_path, system_bus_address
 
 # The order in which ways of typing are tried: whole texts first, keys next, children after in-process.
 OUTPUT_ORDER = (
@@ -33,6 +40,7 @@ OUTPUT_ORDER = (
     "ydotool",
     "dotool",
 )
+BACKSPACE_OUTPUTS = ("virtual-keyboard", "xtest")  # that press BackSpace as well
 MICROPHONE_ORDER = ("pipewire", "portaudio", "parec")
 
 
@@ -101,14 +109,28 @@ async def open_history(settings: Settings, on_trouble: Callable[[str], None]) ->
     return history
 
 
-def make_outputs(settings: Settings) -> Sequence[TextOutput]:
-    """Return the ways of typing in the order in which they are tried, without the clipboard."""
+def make_outputs(settings: Settings, dictating: Callable[[], bool]) -> Sequence[TextOutput]:
+    """Return the ways of typing in the order in which they are tried, without the clipboard.
+
+    `dictating` tells whether our own microphone is open: the user holds a key then.
+    """
+    return [_output(name, settings, dictating) for name in _chain(settings)]
+
+
+def make_other_outputs(settings: Settings, dictating: Callable[[], bool]) -> Sequence[TextOutput]:
+    """Return the ways of typing that only a rule of `[[policy]]` names."""
+    named = dict.fromkeys(name for rule in settings.policy for name in rule.outputs or ())
+    left_out = {"clipboard", *settings.output.exclude, *_chain(settings)}
+    return [_output(name, settings, dictating) for name in named if name not in left_out]
+
+
+def _chain(settings: Settings) -> list[str]:
     method = settings.output.method
     names = OUTPUT_ORDER if method == "auto" else method
-    return [_output(name, settings) for name in names if name not in ("clipboard", *settings.output.exclude)]
+    return [name for name in names if name not in ("clipboard", *settings.output.exclude)]
 
 
-def _output(name: str, settings: Settings) -> TextOutput:
+def _output(name: str, settings: Settings, dictating: Callable[[], bool]) -> TextOutput:
     match name:
         case "input-method":
             from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
@@ -125,11 +147,32 @@ def _output(name: str, settings: Settings) -> TextOutput:
         case "xtest":
             from v2m.infrastructure.output.x11.xtest import XtestOutput
 
-            return XtestOutput()
+            return XtestOutput(dictating=dictating)
+        case "paste-x11":
+            from v2m.infrastructure.output.x11.paste import PasteX11Output
+
+            return PasteX11Output(dictating=dictating)
         case "wtype":
             from v2m.infrastructure.output.wayland.wtype import WtypeOutput
 
             return WtypeOutput()
+        case "portal":
+            from v2m.infrastructure.output.portal import PortalOutput
+
+            return PortalOutput(bus_address=session_bus_address(), state=settings.paths.state())
+        case "ydotool":
+            from v2m.infrastructure.output.ydotool import YdotoolOutput
+
+            named = set_variables(["YDOTOOL_SOCKET"]).values()
+            return YdotoolOutput(sockets=[*named, f"{runtime_base()}/.ydotool_socket", "/tmp/.ydotool_socket"])  # noqa: S108 - where its daemon listens
+        case "dotool":
+            from v2m.infrastructure.output.dotool import DotoolOutput
+
+            return DotoolOutput()
+        case "file":
+            from v2m.infrastructure.output.file import FileOutput
+
+            return FileOutput(settings.output.file)
         case _:
             from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 
@@ -148,6 +191,65 @@ def make_sessions() -> SessionEnvironment:
     from v2m.infrastructure.desktop.session import LiveSession
 
     return LiveSession(runtime_dir=runtime_base(), own=set_variables((*DISPLAY_VARIABLES, "DBUS_SESSION_BUS_ADDRESS")))
+
+
+def make_layouts() -> Layouts:
+    """Return what knows the keyboard layout of the live desktop."""
+    from v2m.infrastructure.desktop.layouts import LiveLayouts
+
+    return LiveLayouts()
+
+
+def make_windows() -> Windows:
+    """Return what knows the focused window of the live desktop."""
+    from v2m.infrastructure.desktop.windows.chain import SessionWindows
+    from v2m.infrastructure.desktop.windows.hyprland import HyprlandWindows
+    from v2m.infrastructure.desktop.windows.sway import SwayWindows
+    from v2m.infrastructure.desktop.windows.toplevels import ToplevelWindows
+    from v2m.infrastructure.desktop.windows.x11 import X11Windows
+
+    return SessionWindows(sway=SwayWindows(), hyprland=HyprlandWindows(), toplevels=ToplevelWindows(), x11=X11Windows())
+
+
+def make_guard() -> Guard:
+    """Return what tells password prompts, password fields and lock screens."""
+    from v2m.infrastructure.desktop.guards.chain import Guards
+    from v2m.infrastructure.desktop.guards.fields import FieldGuard
+    from v2m.infrastructure.desktop.guards.lockers import LockerGuard
+    from v2m.infrastructure.desktop.guards.prompts import PromptGuard
+    from v2m.infrastructure.desktop.guards.savers import LogindGuard, ScreenSaverGuard
+
+    return Guards(
+        [
+            PromptGuard(),
+            LockerGuard(uid=os.getuid()),
+            ScreenSaverGuard(bus_address=session_bus_address()),
+            LogindGuard(bus_address=system_bus_address()),
+            FieldGuard(),
+        ]
+    )
+
+
+def make_erasers(outputs: Sequence[TextOutput]) -> Sequence[Eraser]:
+    """Return the ways of taking a text back: one that sees it first, then the keys of these outputs."""
+    from v2m.infrastructure.output.erasers.input_method import InputMethodEraser
+    from v2m.infrastructure.output.erasers.keys import KeyEraser
+
+    return [InputMethodEraser(), *[KeyEraser(output) for output in outputs if output.name in BACKSPACE_OUTPUTS]]
+
+
+def make_input_watch() -> InputWatch:
+    """Return what notices that the user touched keyboard or mouse."""
+    from v2m.infrastructure.desktop.input_watch.chain import LiveInputWatch
+
+    return LiveInputWatch()
+
+
+def make_preview() -> Preview:
+    """Return what shows text in the focused field before it is final."""
+    from v2m.infrastructure.output.wayland.preview import InputMethodPreview
+
+    return InputMethodPreview(mark=socket_path().parent / "preview")
 
 
 def make_notifier(settings: Settings) -> Notifier:

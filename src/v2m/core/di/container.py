@@ -15,7 +15,6 @@ from typing import Any
 
 from v2m.application.announce import Announcer
 from v2m.application.commands import Command, parse_command
-from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
 from v2m.application.files import Files
 from v2m.application.handlers import Handlers
@@ -24,40 +23,29 @@ from v2m.application.ledger import Ledger
 from v2m.application.pipeline import Pipeline
 from v2m.application.recorder import Limits, Recorder
 from v2m.application.recover import expire, recover
-from v2m.application.status import Degradations, Status
+from v2m.application.status import Status
 from v2m.application.tongue import Tongue
 from v2m.config import Settings, load_settings
 from v2m.core.command_bus import CommandBus
-from v2m.core.di.adapters import (
-    make_clipboard,
-    make_media,
-    make_microphone,
-    make_notifier,
-    make_outputs,
-    make_sessions,
-    open_history,
-)
+from v2m.core.di.adapters import make_media, make_microphone, make_notifier, open_history
+from v2m.core.di.ears import Ears
 from v2m.core.di.speech import known_languages, make_transcriber
+from v2m.core.di.ways_out import Overrides, WaysOut, connect, open_ways_out
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
 from v2m.core.logging import configure
 from v2m.domain.errors import PermissionDeniedError, StateError
-from v2m.domain.events import Degraded
 from v2m.domain.offers import locale_language
-from v2m.domain.ports import (
-    History,
-    Microphone,
-    Notifier,
-    SessionEnvironment,
-    TextOutput,
-    Transcriber,
-)
+from v2m.domain.ports import History, Microphone, Transcriber
 from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.service.lock import held_lock
 from v2m.utils.paths import journal_stream, set_variables
 
+__all__ = ["Container", "Overrides", "build_container"]
+
 log = logging.getLogger(__name__)
 
+ADAPTERS_OF_THE_SETTINGS = Overrides()
 SWEEP_S = 600.0  # how often audio that has been kept long enough is deleted
 
 Job = Callable[[], Awaitable[None]]
@@ -96,26 +84,13 @@ class Container:
         await self.announcer.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """Ports that a test brings itself; None means the adapter that the settings name."""
-
-    microphone: Microphone | None = None
-    transcriber: Transcriber | None = None
-    outputs: Sequence[TextOutput] | None = None
-    clipboard: TextOutput | None = None
-    sessions: SessionEnvironment | None = None
-    history: History | None = None
-    notifier: Notifier | None = None
-
-
 @asynccontextmanager
 async def build_container(
     arguments: Mapping[str, Any],
     *,
     config_file: Path | None = None,
     shut_down: Callable[[bool], None],
-    overrides: Overrides = Overrides(),
+    overrides: Overrides = ADAPTERS_OF_THE_SETTINGS,
 ) -> AsyncIterator[Container]:
     """Open everything the settings name; leaving closes it in reverse.
 
@@ -125,52 +100,10 @@ async def build_container(
     settings = await asyncio.to_thread(load_settings, arguments, config_file=config_file)
     configure(settings.daemon.log_level, journal_stream=journal_stream())
     async with AsyncExitStack() as stack:
-        ears = _Ears(overrides.notifier or make_notifier(settings), stack)
+        ears = Ears(overrides.notifier or make_notifier(settings), stack)
         _claim(settings.paths.state(), stack)
         ports = await _open_ports(settings, overrides, ears, stack)
         yield await _assemble(settings, ports, ears, shut_down)
-
-
-class _Ears:
-    """Who hears what happens: subscribers, the user, the status."""
-
-    def __init__(self, notifier: Notifier, stack: AsyncExitStack) -> None:
-        stack.push_async_callback(notifier.aclose)
-        self.events = EventBus()
-        self.announcer = Announcer(notifier)
-        self.degradations = Degradations()
-        self.state_changed: Callable[[], None] = lambda: None  # until there is a state that can change
-        self._loop = asyncio.get_running_loop()
-
-    def engine_changed(self) -> None:
-        """Show the engine's new state."""
-        self.state_changed()
-
-    def degraded(self, what: str) -> Callable[[str], None]:
-        """Return the listener that makes a weaker promise visible; may be called from any thread."""
-
-        def tell(detail: str) -> None:
-            if what not in self.degradations.active:
-                self.announcer.say(f"Degraded: {what}", detail, urgent=True)
-            self.degradations.note(what, detail)
-            self.events.publish(Degraded(what, detail))
-
-        def listen(detail: str) -> None:
-            self._loop.call_soon_threadsafe(tell, detail)
-
-        return listen
-
-    def restored(self, what: str) -> Callable[[], None]:
-        """Return the listener that takes a notice of `degraded` back; may be called from any thread."""
-
-        def clear() -> None:
-            if self.degradations.clear(what):
-                self.events.publish(Degraded(what, ""))
-
-        def listen() -> None:
-            self._loop.call_soon_threadsafe(clear)
-
-        return listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +114,7 @@ class _Ports:
     microphone: Microphone
     history: History
     transcriber: Transcriber
-    deliverer: Deliverer
+    out: WaysOut
 
 
 def _claim(state: Path, stack: AsyncExitStack) -> None:
@@ -193,7 +126,7 @@ def _claim(state: Path, stack: AsyncExitStack) -> None:
         log.warning("the state directory cannot be locked: %s", error)  # the user is told when it is written to
 
 
-async def _open_ports(settings: Settings, overrides: Overrides, ears: _Ears, stack: AsyncExitStack) -> _Ports:
+async def _open_ports(settings: Settings, overrides: Overrides, ears: Ears, stack: AsyncExitStack) -> _Ports:
     """Open what a pressed key needs first; what was opened is on the stack."""
     spools = stack.enter_context(
         SpoolDirectory(
@@ -209,15 +142,8 @@ async def _open_ports(settings: Settings, overrides: Overrides, ears: _Ears, sta
     stack.push_async_callback(history.aclose)
     transcriber = overrides.transcriber or make_transcriber(settings, ears.engine_changed)
     stack.push_async_callback(transcriber.aclose)
-    deliverer = Deliverer(
-        outputs=make_outputs(settings) if overrides.outputs is None else overrides.outputs,
-        clipboard=overrides.clipboard or make_clipboard(),
-        sessions=overrides.sessions or make_sessions(),
-        newline="\n" if settings.output.newline == "newline" else " ",
-        trailing_space=settings.output.trailing_space,
-    )
-    stack.push_async_callback(deliverer.aclose)
-    return _Ports(spools, microphone, history, transcriber, deliverer)
+    out = await open_ways_out(settings, overrides, ears, stack)
+    return _Ports(spools, microphone, history, transcriber, out)
 
 
 def _tongue(settings: Settings, transcriber: Transcriber) -> Tongue:
@@ -242,7 +168,7 @@ def _first_time(marker: Path) -> bool:
     return True
 
 
-def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger, ears: _Ears) -> Recorder:
+def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger, ears: Ears) -> Recorder:
     audio = settings.audio
     return Recorder(
         microphone=ports.microphone,
@@ -251,6 +177,7 @@ def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger,
         ledger=ledger,
         events=ears.events,
         announcer=ears.announcer,
+        aim=ports.out.aim,
         limits=Limits(audio.max_recording_s, audio.lost_release_silence_s, audio.toggled_silence_s),
         tongue=tongue,
         tail_ms=audio.tail_ms,
@@ -258,11 +185,11 @@ def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger,
     )
 
 
-def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dictations, ears: _Ears) -> Status:
+def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dictations, ears: Ears) -> Status:
     secrets = {key: key.upper() for key in ("gemini_api_key", "groq_api_key", "openai_api_key")}
     return Status(
         dictations=dictations,
-        deliverer=ports.deliverer,
+        deliverer=ports.out.deliverer,
         transcriber=ports.transcriber,
         tongue=tongue,
         degradations=ears.degradations,
@@ -271,12 +198,13 @@ def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dicta
     )
 
 
-async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: Callable[[bool], None]) -> Container:
+async def _assemble(settings: Settings, ports: _Ports, ears: Ears, shut_down: Callable[[bool], None]) -> Container:
     """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
     events, announcer = ears.events, ears.announcer
     tongue = _tongue(settings, ports.transcriber)
     ledger = Ledger(ports.history, on_trouble=ears.degraded("history"))
-    pipeline = Pipeline(deliverer=ports.deliverer, ledger=ledger, events=events, announcer=announcer)
+    handover, thoughts, preview = connect(ports.out, ears, ledger, ports.history, ports.spools)
+    pipeline = Pipeline(handover=handover, ledger=ledger, events=events, announcer=announcer)
     dictations = Dictations(
         recorder=_recorder(settings, ports, tongue, ledger, ears),
         pipeline=pipeline,
@@ -287,11 +215,15 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
         min_recording_ms=settings.audio.min_recording_ms,
     )
     ears.state_changed = dictations.changed
+    ears.recording = lambda: dictations.recording is not None
     status = _status(settings, ports, tongue, dictations, ears)
     handlers = Handlers(
         dictations=dictations,
-        pipeline=pipeline,
-        deliverer=ports.deliverer,
+        handover=handover,
+        deliverer=ports.out.deliverer,
+        exactness=ports.out.exactness,
+        thoughts=thoughts,
+        explainer=ports.out.explainer,
         files=Files(transcriber=ports.transcriber, media=make_media(settings), tongue=tongue, events=events),
         history=ports.history,
         spools=ports.spools,
@@ -313,6 +245,7 @@ async def _assemble(settings: Settings, ports: _Ports, ears: _Ears, shut_down: C
         await tongue.tell_once(announcer, lambda: _first_time(settings.paths.state() / "told-language"))
 
     jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep, tell_language]
+    jobs += [thoughts.run, *([preview.run] if preview is not None else [])]
     hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
     return Container(
         dictations, hotkey, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs

@@ -15,6 +15,7 @@ from v2m.domain.ports.audio import (
 )
 from v2m.domain.ports.desktop import (
     Guard,
+    Layouts,
     Notifier,
     SessionEnvironment,
     Windows,
@@ -46,6 +47,7 @@ __all__ = [
     "Guard",
     "History",
     "InputWatch",
+    "Layouts",
     "MediaOpener",
     "MediaSource",
     "Microphone",

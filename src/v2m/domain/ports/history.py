@@ -25,6 +25,9 @@ class History(Protocol):
         Moving to DELIVERING returns only when the row is on the disk (synchronous=FULL).
         """
 
+    async def scrub(self, dictation: int, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Move to DISCARDED with empty `raw` and `text`; what they held is in no file afterwards."""
+
     async def get(self, dictation: int | None = None) -> HistoryEntry | None:
         """Return a row, or the newest one that has text."""
 

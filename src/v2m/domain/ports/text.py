@@ -47,6 +47,7 @@ class Eraser(Protocol):
     """
 
     name: str
+    looks: bool  # it sees what it removes; one that does not needs a window that nobody has touched
 
     async def probe(self, session: Session) -> Availability:
         """Say whether `erase` can work in this session; touches no window."""
@@ -58,8 +59,9 @@ class Eraser(Protocol):
         text has graphemes, and nothing is known to have changed since it was typed.
 
         Raises:
-            OutputError: REFUSED with `delivered=0` and nothing removed: the application shows something else
-                there; with None when it broke off and what was removed is unknown.
+            OutputError: with `delivered=0` nothing was removed: REFUSED, the application shows something else there
+                (no other way may be tried), or this way cannot remove such a text; UNSEEN, it shows nothing.
+                With None it broke off, and what was removed is unknown.
         """
 
     async def aclose(self) -> None:
@@ -84,6 +86,9 @@ class InputWatch(Protocol):
 
 class Preview(Protocol):
     """Shows what has been heard so far inside the focused field, as text that is not yet committed. Never raises."""
+
+    async def tidy(self, session: Session) -> None:
+        """Take away what a process that was killed left on the screen; called once, before anything is shown."""
 
     async def show(self, text: str, to: Destination) -> None:
         """Show this text in place of what was shown before; does nothing where the field takes none."""

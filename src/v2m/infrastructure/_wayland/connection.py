@@ -4,6 +4,7 @@ import array
 import asyncio
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Self
@@ -82,6 +83,15 @@ class Connection:
         """Whether the compositor is still there, as far as it has been heard."""
         return self._error is None
 
+    @property
+    def peer_pid(self) -> int:
+        """The compositor's process, as it was when it began to listen; 0: not known."""
+        try:
+            credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        except OSError:
+            return 0
+        return int(struct.unpack("3i", credentials)[0])
+
     def create(self, handler: Handler | None = None) -> int:
         """Return a fresh object id whose events go to `handler`."""
         if self._free:
@@ -150,14 +160,20 @@ class Connection:
             return False
         return True
 
-    async def roundtrip(self, timeout_s: float = ROUNDTRIP_S) -> None:
-        """Return once the compositor has handled everything sent so far.
+    async def roundtrip(self, timeout_s: float = ROUNDTRIP_S, *, handled: Callable[[], None] | None = None) -> None:
+        """Return once the compositor has handled everything sent so far; `handled` is called in order with its events.
 
         Raises:
             WaylandError: it is gone, or does not answer in time.
         """
         answered: list[int] = []
-        callback = self.create(lambda opcode, _: answered.append(opcode))
+
+        def answer(opcode: int, _body: bytes) -> None:
+            answered.append(opcode)
+            if handled is not None:
+                handled()
+
+        callback = self.create(answer)
         self.request(DISPLAY_ID, 0, uints(callback))
         if not await self.until(lambda: bool(answered), timeout_s):
             raise WaylandError("the compositor does not answer")

@@ -1,5 +1,6 @@
 """An input method object of one connection: what the focused field says about itself, and texts committed into it."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,14 +9,20 @@ from v2m.infrastructure._wayland.wire import Arguments, string, uints
 
 MANAGER: Final = "zwp_input_method_manager_v2"
 ACTIVE_WAIT_S: Final = 0.050  # applications that support it are announced within two roundtrips
-RECEIPT_WAIT_S: Final = 0.100  # measured: GTK shows a committed text within 1…21 ms
+RECEIPT_WAIT_S: Final = 0.250  # measured: GTK shows a committed text within 1…21 ms, a busy Firefox within 120
+ASK_S: Final = 0.002  # measured: Firefox has changed its field 1…5 ms after its answer
 # Measured: foot answers a commit with its new cursor place within 1 ms, and drops a text whose serial
 # crosses such an answer: the next part, or the next dictation, has to wait for it.
 SETTLE_S: Final = 0.020
 QUIET_ROUNDTRIPS: Final = 10
 COMMIT_BYTES: Final = 3900  # probed: 4,080 bytes of text pass, 4,096 end our connection
-SECRET_PURPOSES: Final = {8, 9}  # password, PIN
-_ENOUGH: Final = 200  # so many characters of the end cannot stand there by chance
+_SECRET_PURPOSES: Final = {8, 9}  # password, PIN
+_SECRET_HINTS: Final = 0x40 | 0x80  # hidden text, sensitive data
+_DOTS: Final = {"●", "•"}  # what password fields show; those of Firefox do not say what they are
+_LEAST_DOTS: Final = 4  # a list may begin with one
+# Applications show at most 4,000 bytes around the cursor; GTK then takes half of them from before it. What is
+# shorter than that and is not all we expect has been changed by the application.
+_LEAST_WINDOW_BYTES: Final = 1900
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +30,38 @@ class FieldState:
     """What the application said about the focused field in one group of events."""
 
     active: bool = False
-    before: str | None = None  # text before the cursor; None: the application shows none
+    before: str | None = None  # text before the cursor or the selection; None: the application shows none
+    selected: str = ""  # what a commit replaces
+    after: str = ""
     purpose: int = 0
+    hint: int = 0
+
+    @property
+    def secret(self) -> bool:
+        """Whether the field asks for something that may be kept nowhere."""
+        shown = (self.before or "") + self.selected + self.after
+        dotted = len(shown) >= _LEAST_DOTS and set(shown) <= _DOTS
+        return self.purpose in _SECRET_PURPOSES or bool(self.hint & _SECRET_HINTS) or dotted
+
+    def masked(self, earlier: "FieldState") -> bool:
+        """Return whether the field shows dots for what was committed since: a password field that does not say so."""
+        shown = (self.before or "") + self.after
+        return self != earlier and bool(shown) and set(shown) <= _DOTS and not set(earlier.before or "") - _DOTS
+
+    def lags(self, earlier: "FieldState") -> bool:
+        """Return whether all that it shows before the cursor was there earlier, perhaps at another place."""
+        return (self.before or "") in (earlier.before or "") + earlier.selected + earlier.after
+
+    def shows(self, text: str, earlier: "FieldState") -> bool:
+        """Return whether the field now has exactly `text` where the cursor was `earlier`, as far as it shows itself."""
+        if self.before is None or earlier.before is None or self.selected or self == earlier:
+            return False
+        expected = earlier.before + text
+        if self.before == expected:
+            return True
+        shown = self.before.lstrip("\ufffd")  # the window may begin inside a character
+        cut = len(shown.encode()) >= _LEAST_WINDOW_BYTES and len(text) <= len(shown) < len(expected)
+        return cut and expected.endswith(shown)
 
 
 class InputMethod:
@@ -39,8 +76,8 @@ class InputMethod:
         self.crossed = False  # the application spoke while a commit was on its way
         self.groups = 0
         self._active = False
-        self._before: str | None = None
-        self._purpose = 0
+        self._surrounding: tuple[str | None, str, str] = (None, "", "")
+        self._content = (0, 0)
         seat = connection.bind("wl_seat", 1)
         manager = connection.bind(MANAGER, 1)
         self._method = connection.create(self._event)
@@ -54,10 +91,31 @@ class InputMethod:
         """
         groups = self.groups
         self._connection.request(self._method, 0, string(text))
-        self._connection.request(self._method, 3, uints(groups))
-        await self._connection.roundtrip()
+        await self._apply(groups)
         self.crossed = self.crossed or self.groups != groups
-        await self._connection.until(lambda: self.groups != groups, SETTLE_S)
+        await self.spoke(groups)
+
+    async def delete(self, before_bytes: int, after_bytes: int) -> None:
+        """Remove so many UTF-8 bytes around the cursor; returns as `commit` does. Raises WaylandError."""
+        groups = self.groups
+        self._connection.request(self._method, 2, uints(before_bytes, after_bytes))
+        await self._apply(groups)
+        await self.spoke(groups)
+
+    async def preedit(self, text: str) -> None:
+        """Show at most `COMMIT_BYTES` as not yet committed, or nothing when empty. Raises WaylandError."""
+        end = len(text.encode())
+        self._connection.request(self._method, 1, string(text) + uints(end, end))
+        await self._apply(self.groups)
+
+    async def spoke(self, groups: int) -> bool:
+        """Return whether the application says more than these groups before it is quiet. Raises WaylandError."""
+        return await self._connection.until(lambda: self.groups != groups, SETTLE_S)
+
+    async def leave(self) -> None:
+        """Give the seat's place back; returns when the compositor has done it. Raises WaylandError."""
+        self._connection.request(self._method, 6)
+        await self._connection.roundtrip()
 
     async def wait_active(self) -> bool:
         """Return whether the focused field takes text, once the application is quiet. Raises WaylandError."""
@@ -70,36 +128,64 @@ class InputMethod:
         return self.field.active
 
     async def shows(self, text: str, earlier: FieldState) -> bool:
-        """Return whether the application shows `text` before the cursor, and did not already do so."""
-        return await self._connection.until(
-            lambda: self.field != earlier and _ends_with(self.field.before, text), RECEIPT_WAIT_S
-        )
+        """Return whether the application comes to show `text` where the cursor was. Raises WaylandError.
+
+        Firefox answers a commit with what stood there before it, and shows the change only when it is asked again;
+        committing nothing asks.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause_s = loop.time() + RECEIPT_WAIT_S, ASK_S
+        while not await self._connection.until(lambda: self.field.shows(text, earlier), pause_s):
+            if loop.time() > deadline:
+                return False
+            if self.field.masked(earlier):
+                return False
+            if self.field.lags(earlier):
+                await self._ask()
+                pause_s *= 2
+        return True
+
+    async def wait_in_step(self) -> None:
+        """Return once an application that shows its text has answered, so that a commit does not cross its words.
+
+        Asked at the end of a line only: in overwrite mode GTK removes the next character even for an empty text.
+        """
+        if self.field.before is not None and not self.field.after:
+            groups = self.groups
+            await self._ask()
+            await self._connection.until(lambda: self.groups != groups, SETTLE_S)
+
+    async def _ask(self) -> None:
+        self._connection.request(self._method, 0, string(""))
+        await self._apply(self.groups)
+
+    async def _apply(self, serial: int) -> None:
+        self._connection.request(self._method, 3, uints(serial))
+        await self._connection.roundtrip()
 
     def _event(self, opcode: int, body: bytes) -> None:
         arguments = Arguments(body)
         match opcode:
             case 0:  # activate
-                self._active, self._before, self._purpose = True, None, 0
+                self._active, self._content = True, (0, 0)
+                self._surrounding = (None, "", "")
             case 1:  # deactivate
                 self._active = False
                 self.left = self.left or self.field.active
             case 2:  # surrounding_text: text, cursor and anchor in bytes
                 text = arguments.data()[:-1]
-                self._before = text[: arguments.uint()].decode("utf-8", "replace")
+                first, last = sorted((arguments.uint(), arguments.uint()))
+                before, selected, after = (
+                    part.decode("utf-8", "replace") for part in (text[:first], text[first:last], text[last:])
+                )
+                self._surrounding = (before, selected, after)
             case 4:  # content_type: hint, purpose
-                arguments.uint()
-                self._purpose = arguments.uint()
+                self._content = (arguments.uint(), arguments.uint())
             case 5:  # done
                 self.groups += 1
-                self.field = FieldState(self._active, self._before, self._purpose)
+                hint, purpose = self._content
+                self.field = FieldState(self._active, *self._surrounding, purpose, hint)
             case 6:
                 self.unavailable = True
             case _:
                 pass
-
-
-def _ends_with(before: str | None, text: str) -> bool:
-    """Tell whether the shown text ends with ours; applications show about 4,000 bytes, perhaps less."""
-    if not before:
-        return False
-    return before.endswith(text) or (_ENOUGH <= len(before) < len(text) and text.endswith(before))

@@ -3,23 +3,26 @@
 from dataclasses import dataclass
 from typing import Final
 
+from v2m.domain.delivery import Destination, Window
 from v2m.infrastructure._wayland.connection import Connection
 from v2m.infrastructure._wayland.wire import Arguments, uints
 
 MANAGER: Final = "zwlr_foreign_toplevel_manager_v1"
 _ACTIVATED: Final = 2
 _STOP: Final = 0  # of the manager
-_DESTROY: Final = 7  # of a handle
+_ACTIVATE: Final = 4  # of a handle
+_DESTROY: Final = 7
 
 
 @dataclass(slots=True)
 class _Toplevel:
     app: str = ""
+    title: str = ""
     active: bool = False
 
 
 class FocusWatch:
-    """The active window from `start` on; between batches `moved` tells whether it is another one.
+    """The active window from `start` on; `moved` tells whether it is another than the wanted one, or became another.
 
     Because events and answers come in order on one connection, a roundtrip after typing shows every
     change that the compositor saw before. Ended after each delivery: title changes would wake the daemon.
@@ -37,18 +40,37 @@ class FocusWatch:
         if self.available:
             self._manager = connection.bind(MANAGER, 1, self._manager_event)
 
-    async def start(self) -> None:
-        """Learn the active window. Raises WaylandError."""
+    async def start(self, to: Destination | None = None) -> None:
+        """Learn the active window, which has to be the one a text is meant for. Raises WaylandError.
+
+        That one is asked for after the watch has begun, so that no change of focus falls between the two.
+        """
+        wanted = to.window if to else None
         await self._connection.roundtrip()
         self._target = self._active()
         if self._target is not None:
             self.app = self._toplevels[self._target].app
+            self.moved = wanted is not None and not self._may_be(wanted)
         self._started = True
+        if self.available and to is not None and to.stays is not None and not await to.stays():
+            self.moved = True
 
     @property
     def nothing_active(self) -> bool:
         """Whether the compositor says that no window would take keys."""
         return self.available and self._target is None
+
+    def active_window(self) -> tuple[int, str, str] | None:
+        """Return handle, application and title of the active window; the handle means it on this connection only."""
+        handle = self._active()
+        return None if handle is None else (handle, self._toplevels[handle].app, self._toplevels[handle].title)
+
+    def activate(self, handle: int, seat: int) -> bool:
+        """Queue the request to focus a window; False: it is closed."""
+        if handle not in self._toplevels:
+            return False
+        self._connection.request(handle, _ACTIVATE, uints(seat))
+        return True
 
     def stop(self) -> None:
         """End the events; sends without waiting."""
@@ -61,6 +83,19 @@ class FocusWatch:
             self._connection.release(handle)
         self._toplevels.clear()
         self._connection.flush()
+
+    def _may_be(self, wanted: Window) -> bool:
+        """Tell whether the active window can be this one: same application; same title while any of its windows has it.
+
+        The protocol shares no id with the servers that know the window, and titles may change at any time.
+        """
+        active = next(toplevel for toplevel in self._toplevels.values() if toplevel.active)
+        if not wanted.app or not active.app:
+            return True
+        if active.app.lower() != wanted.app.lower():
+            return False
+        titles = {toplevel.title for toplevel in self._toplevels.values() if toplevel.app == active.app}
+        return active.title == wanted.title or wanted.title not in titles
 
     def _active(self) -> int | None:
         return next((handle for handle, toplevel in self._toplevels.items() if toplevel.active), None)
@@ -79,7 +114,9 @@ class FocusWatch:
         toplevel = self._toplevels.get(handle)
         if toplevel is None:
             return
-        if opcode == 1:
+        if opcode == 0:
+            toplevel.title = Arguments(body).string()
+        elif opcode == 1:
             toplevel.app = Arguments(body).string()
         elif opcode == 4:
             states = Arguments(body).data()

@@ -3,16 +3,16 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import Any, Final
 
-from v2m.domain.delivery import Certainty
+from v2m.domain.delivery import Attempt, Certainty
 from v2m.domain.dictation import HistoryEntry, Phase
 from v2m.infrastructure.history._schema import damage
 
 _SELECT: Final = (
     "SELECT id, started_ns, phase, duration_s, raw, text, method, certainty, characters, target, engine,"
-    " language, spool, error, reason, stages FROM dictation WHERE "
+    " language, spool, error, reason, stages, attempts FROM dictation WHERE "
 )
 
 
@@ -50,12 +50,25 @@ def _to_column(value: Any) -> Any:  # noqa: ANN401 - any field of a row
         return to_text(value)
     if isinstance(value, dict):
         return json.dumps(value)
+    if isinstance(value, tuple):
+        return json.dumps(
+            [asdict(part) if is_dataclass(part) and not isinstance(part, type) else part for part in value]
+        )
     return value
+
+
+def _to_attempts(stored: str) -> tuple[Attempt, ...]:
+    """Return the attempts of a row. Raises ValueError for what was never written."""
+    try:
+        parts = [Attempt(**{**part, "certainty": Certainty(part["certainty"])}) for part in json.loads(stored)]
+    except (TypeError, KeyError) as error:
+        raise ValueError("no attempts") from error
+    return tuple(parts)
 
 
 def _to_entry(row: tuple[Any, ...]) -> HistoryEntry:
     dictation, started_ns, phase, *plain = row
-    duration_s, raw, text, method, certainty, *rest, stages = plain
+    duration_s, raw, text, method, certainty, *rest, stages, attempts = plain
     characters, target, engine, language, spool, error, reason = rest
     return HistoryEntry(
         dictation=dictation,
@@ -68,6 +81,7 @@ def _to_entry(row: tuple[Any, ...]) -> HistoryEntry:
         certainty=Certainty(certainty) if certainty else None,
         characters=characters,
         target=target,
+        attempts=_to_attempts(attempts),
         engine=engine,
         language=language,
         spool=spool,

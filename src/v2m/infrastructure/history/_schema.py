@@ -49,6 +49,7 @@ MIGRATIONS: Final = (
       INSERT INTO dictation_words (rowid, raw, text) VALUES (new.id, new.raw, new.text);
     END;
     """,
+    "ALTER TABLE dictation ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]';",
 )
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -103,6 +104,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         )
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA secure_delete = ON")  # zeros in place of what is deleted
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise damage(str(verdict))

@@ -1,9 +1,13 @@
 """Searching: whatever a user typed becomes a condition that is never syntax."""
 
 import sqlite3
+from typing import Final
 
 from v2m.infrastructure.history._rows import to_text
 from v2m.infrastructure.history._rules import search_words
+
+# The index marks what is deleted and drops it when its parts are merged, which this does at once.
+FORGET_DELETED_WORDS: Final = "INSERT INTO dictation_words (dictation_words) VALUES ('optimize')"
 
 _BY_WORDS = "SELECT rowid FROM dictation_words WHERE dictation_words MATCH :words"
 _BY_TEXT = r"(raw LIKE :literal ESCAPE '\' OR text LIKE :literal ESCAPE '\')"

@@ -65,6 +65,10 @@ class MemoryHistory:
         changed = replace(entry, phase=phase, **changes)
         self._rows[dictation] = (changed, moved_ns if phase is entry.phase else self._clock_ns())
 
+    async def scrub(self, dictation: int, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Move to DISCARDED with empty `raw` and `text`. Raises as `move`."""
+        await self.move(dictation, Phase.DISCARDED, raw="", text="", **changes)
+
     async def get(self, dictation: int | None = None) -> HistoryEntry | None:
         """Return a row, or the newest one that has text."""
         newest = (entry for entry in self._newest_first() if entry.text or dictation is not None)

@@ -29,7 +29,7 @@ from v2m.infrastructure.history._schema import (
     move_aside,
     open_database,
 )
-from v2m.infrastructure.history._search import search_condition
+from v2m.infrastructure.history._search import FORGET_DELETED_WORDS, search_condition
 
 T = TypeVar("T")
 
@@ -117,6 +117,15 @@ class SqliteHistory:
             ValueError: the table of phases forbids the step, or a field does not exist (programming errors).
         """
         await self._call(lambda database: self._move(database, dictation, phase, changes))
+
+    async def scrub(self, dictation: int, **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Move to DISCARDED with empty `raw` and `text`; what they held is in no file afterwards.
+
+        Raises:
+            HistoryError: as `move`; or somebody else reads the file, so that its journal still holds the words.
+            ValueError: as `move`.
+        """
+        await self._call(lambda database: self._scrub(database, dictation, changes))
 
     async def get(self, dictation: int | None = None) -> HistoryEntry | None:
         """Return a row, or the newest one that has text."""
@@ -266,6 +275,17 @@ class SqliteHistory:
             )
         finally:
             database.execute("PRAGMA synchronous = NORMAL")
+
+    def _scrub(self, database: sqlite3.Connection, dictation: int, changes: Mapping[str, Any]) -> None:
+        """Blank the row, have the index of words forget them, and empty the journal."""
+        self._move(database, dictation, Phase.DISCARDED, {**changes, "raw": "", "text": ""})
+        database.execute(FORGET_DELETED_WORDS)
+        busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise HistoryError(
+                f"{self._path}-wal still holds words that were to be forgotten: another program reads it.",
+                hint=f"fuser {self._path}",
+            )
 
     def _in_users_terms(self, error: Exception) -> HistoryError:
         folder = self._path.parent

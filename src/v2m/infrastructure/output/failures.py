@@ -6,6 +6,7 @@ from v2m.domain.ports import Availability
 NO_WAYLAND = Availability(usable=False, reason="There is no Wayland compositor in this session.")
 NO_X11 = Availability(usable=False, reason="There is no X11 display in this session.")
 FOCUS_MOVED = "Another window got the focus while the text was typed."
+NOT_READING = "The window does not read what is typed into it; it may have stopped."
 FOCUS_UNKNOWN = "This compositor does not tell which window has the focus."
 
 
@@ -33,8 +34,14 @@ def refused(message: str) -> OutputError:
     return OutputError(message, reason=OutputReason.REFUSED)
 
 
-def secret_field() -> OutputError:
-    """Return the error for a field that asks for a password; nothing was typed, and nothing may be typed elsewhere."""
-    return OutputError(
-        "The focused field is a password field; nothing is typed there.", reason=OutputReason.SECRET_FIELD
-    )
+def unseen(message: str) -> OutputError:
+    """Return the error for a window that does not show what stands before its cursor; nothing was removed."""
+    return OutputError(message, reason=OutputReason.UNSEEN)
+
+
+def secret_field(*, delivered: int = 0) -> OutputError:
+    """Return the error for a field that asks for a password; nothing more may be typed, there or elsewhere."""
+    message = "The focused field is a password field; nothing is typed there."
+    if delivered:
+        message = "The focused field proved to be a password field; what was typed there is kept nowhere."
+    return OutputError(message, reason=OutputReason.SECRET_FIELD, delivered=delivered)

@@ -8,12 +8,25 @@ from v2m.domain.ports import Availability
 class MemoryOutput:
     """Keeps delivered texts in `texts`; with `fail_after` it breaks after so many characters, as a tool may."""
 
-    name = "memory"
     burst_limit: int | None = None
 
-    def __init__(self, *, fail_after: int | None = None) -> None:
-        self.texts: list[str] = []
+    def __init__(
+        self,
+        *,
+        fail_after: int | None = None,
+        counts: bool = True,
+        reason: OutputReason = OutputReason.REFUSED,
+        certainty: Certainty = Certainty.SENT,
+        name: str = "memory",
+        texts: list[str] | None = None,
+    ) -> None:
+        """Take `texts` to share one window with another; `counts`: whether it knows how much went out."""
+        self.name = name
+        self.texts: list[str] = [] if texts is None else texts
         self._fail_after = fail_after
+        self._counts = counts
+        self._reason = reason
+        self._certainty = certainty
 
     async def probe(self, session: Session) -> Availability:
         """Say yes in every session."""
@@ -21,16 +34,17 @@ class MemoryOutput:
         return Availability(usable=True, reason="Texts are kept in memory.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Keep the text. Raises OutputError REFUSED, with what is kept counted, where it is to break."""
-        del to
+        """Keep the text. Raises OutputError, with what is kept counted if it counts, where it is to break."""
         if self._fail_after is not None and len(text) > self._fail_after:
             if self._fail_after:
                 self.texts.append(text[: self._fail_after])
             raise OutputError(
-                "The output broke, as it was told to.", reason=OutputReason.REFUSED, delivered=self._fail_after
+                "The output broke, as it was told to.",
+                reason=self._reason,
+                delivered=self._fail_after if self._counts else None,
             )
         self.texts.append(text)
-        return Delivery(self.name, Certainty.SENT, len(text))
+        return Delivery(self.name, self._certainty, len(text), to.window.app if to.window else "")
 
     async def aclose(self) -> None:
         """Nothing is open."""

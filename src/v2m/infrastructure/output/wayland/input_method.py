@@ -7,12 +7,22 @@ from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import Availability
+from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES, Backlog
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure._wayland.input_method import COMMIT_BYTES, MANAGER, SECRET_PURPOSES, InputMethod
+from v2m.infrastructure._wayland.input_method import COMMIT_BYTES, MANAGER, InputMethod
 from v2m.infrastructure._wayland.toplevels import FocusWatch
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused, secret_field
+from v2m.infrastructure.output.failures import (
+    FOCUS_MOVED,
+    NO_WAYLAND,
+    NOT_READING,
+    broken,
+    no_display,
+    refused,
+    secret_field,
+)
 
 CROSSED: Final = "The window was redrawn while the text arrived; some applications drop it then."
+STALLED_S: Final = 1.0  # an application that reads nothing for so long hangs
 
 
 class InputMethodOutput:
@@ -36,7 +46,7 @@ class InputMethodOutput:
         return Availability(usable=True, reason="The compositor takes text from an input method.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Commit it in parts of 3,900 bytes, as long as the same field has the focus."""
+        """Commit it in parts of 3,900 bytes, as long as the same field has the focus and the application reads."""
         session = to.session
         if session.wayland is None:
             raise no_display("there is no Wayland compositor")
@@ -45,36 +55,62 @@ class InputMethodOutput:
         except WaylandError as error:
             raise no_display(str(error)) from error
         try:
-            return await self._deliver(text, connection)
+            return await _Committing(connection, text).run(to)
         finally:
             connection.close()
 
     async def aclose(self) -> None:
         """Nothing stays open: the user's own input method may need the place."""
 
-    async def _deliver(self, text: str, connection: Connection) -> Delivery:
-        sent = 0
+
+class _Committing:
+    """One text on its way through one connection."""
+
+    def __init__(self, connection: Connection, text: str) -> None:
+        self._connection = connection
+        self._parts = parts(text)
+        self._sent = 0  # characters
+        self._shown = True  # the application showed every part that went
+
+    async def run(self, to: Destination) -> Delivery:
+        backlog = Backlog(self._connection.path) if len(self._parts) > 1 else None
         try:
-            focus, method = FocusWatch(connection), InputMethod(connection)
-            await focus.start()
+            focus, method = FocusWatch(self._connection), InputMethod(self._connection)
+            await focus.start(to)
             await _wait_for_field(method)
-            earlier = method.field
-            for part in parts(text):
-                if _lost(method, focus):
-                    break
-                sent += len(part)
-                await method.commit(part)
-            if sent == 0:
-                raise refused("The window that had the focus lost it before anything was typed.")
-            if sent == len(text) and earlier.before is not None and await method.shows(text, earlier):
-                return Delivery(self.name, Certainty.CONFIRMED, sent, focus.app)
+            detail = await self._commit(focus, method, backlog)
         except WaylandError as error:
-            raise broken(str(error), delivered=None if sent else 0) from error
-        if _lost(method, focus):
-            return Delivery(self.name, Certainty.UNCERTAIN, sent, focus.app, FOCUS_MOVED)
-        if method.crossed:
-            return Delivery(self.name, Certainty.UNCERTAIN, sent, focus.app, CROSSED)
-        return Delivery(self.name, Certainty.SENT, sent, focus.app)
+            raise broken(str(error), delivered=None if self._sent else 0) from error
+        finally:
+            if backlog is not None:
+                backlog.close()
+        if self._sent == 0:
+            raise refused("The window that had the focus lost it before anything was typed.")
+        certainty = Certainty.SENT
+        if self._shown and not detail:
+            certainty = Certainty.CONFIRMED
+        elif detail or _lost(method, focus) or method.crossed:
+            certainty = Certainty.UNCERTAIN
+            detail = detail or (FOCUS_MOVED if _lost(method, focus) else CROSSED)
+        return Delivery(InputMethodOutput.name, certainty, self._sent, focus.app, detail)
+
+    async def _commit(self, focus: FocusWatch, method: InputMethod, backlog: Backlog | None) -> str:
+        """Commit part by part; return why it stopped before the end, empty when it did not."""
+        for part in self._parts:
+            if _lost(method, focus) or (self._sent and method.field.secret):
+                return FOCUS_MOVED
+            if method.field.secret:
+                raise secret_field()
+            if backlog is not None and not await backlog.below(UNREAD_LIMIT_BYTES, stalled_s=STALLED_S):
+                return NOT_READING
+            earlier = method.field
+            self._sent += len(part)
+            await method.commit(part)
+            shown = self._shown and earlier.before is not None and await method.shows(part, earlier)
+            if method.field.masked(earlier) and set(part) - set(method.field.before or ""):
+                raise secret_field(delivered=self._sent)
+            self._shown = shown
+        return ""
 
 
 def _lost(method: InputMethod, focus: FocusWatch) -> bool:
@@ -83,12 +119,13 @@ def _lost(method: InputMethod, focus: FocusWatch) -> bool:
 
 
 async def _wait_for_field(method: InputMethod) -> None:
-    if not await method.wait_active():
+    active = await method.wait_active()
+    if active and not method.field.secret:
+        await method.wait_in_step()
+    if not active:
         if method.unavailable:
             raise refused("Another input method (fcitx5, ibus …) holds this session's only place for one.")
         raise refused("The focused window takes no text from input methods.")
-    if method.field.purpose in SECRET_PURPOSES:
-        raise secret_field()
 
 
 def parts(text: str) -> list[str]:

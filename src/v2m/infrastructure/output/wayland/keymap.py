@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from typing import Final
 
-# These keys keep their true codes; applications know some of them by code.
-TRUE_CODES: Final = {"\n": 28, "\t": 15, " ": 57}
+# These keys keep the codes they have on a US keyboard: some applications know keys by code, Ctrl+V among them.
+_ROWS: Final = {2: "1234567890-=", 16: "qwertyuiop[]", 30: "asdfghjkl;'`", 43: "\\zxcvbnm,./"}
+TRUE_CODES: Final = {"\n": 28, "\t": 15, " ": 57, "\b": 14} | {
+    character: first + place for first, row in _ROWS.items() for place, character in enumerate(row)
+}
 INSERT: Final = "\ue000"  # private-use stand-in: the Insert key, which has no character
 INSERT_CODE: Final = 110
 
 # A character on the code of a function, lock, media or power key would fire the user's `bindcode`
-# (measured: F6). Main block first, then keypad and codes no keyboard has; evdev 247 + 8 = 255 is the
-# last one an X11 application can see. These typed all of ASCII and 60 CJK without firing a binding.
-_MAIN_BLOCK: Final = (*range(2, 14), *range(16, 28), *range(30, 42), *range(43, 54), 86)
+# (measured: F6). The main block has the true codes and 86; then keypad and codes no keyboard has; evdev 247 + 8 = 255
+# is the last one an X11 application can see. These typed all of ASCII and 60 CJK without firing a binding.
 _QUIET: Final = (
     *range(71, 84), 55, 98, 84, 85, *range(89, 96), 101, 112, 117, 118, *range(120, 125), *range(195, 200),
     179, 180
@@ -20,13 +22,13 @@ _BOUND: Final = {
     142, 143, 152, *range(163, 169), 171, 172, *range(183, 195), 205, 224, 225, 236, 237, 238, 239, 240
 }  # fmt: skip
 SAFE_CODES: Final = (
-    *_MAIN_BLOCK,
+    86,
     *_QUIET,
     *(code for code in range(128, 247) if code not in _BOUND and code not in _QUIET),
 )
-ASCII: Final = "".join(map(chr, range(32, 127))) + "\n\t" + INSERT
+ASCII: Final = "".join(map(chr, range(32, 127))) + "\n\t\b" + INSERT
 CAPACITY: Final = len(SAFE_CODES) + len(TRUE_CODES) + 1
-_NAMES: Final = {"\n": "Return", "\t": "Tab", INSERT: "Insert"}
+_NAMES: Final = {"\n": "Return", "\t": "Tab", "\b": "BackSpace", INSERT: "Insert"}
 
 
 def keysym(character: str) -> str:

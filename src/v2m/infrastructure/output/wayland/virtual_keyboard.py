@@ -3,10 +3,12 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import Availability
+from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES, Backlog
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure._wayland.wire import uints
@@ -14,6 +16,7 @@ from v2m.infrastructure.output.failures import (
     FOCUS_MOVED,
     FOCUS_UNKNOWN,
     NO_WAYLAND,
+    NOT_READING,
     broken,
     no_display,
     refused,
@@ -26,11 +29,14 @@ SHIFT: Final = 1
 CONTROL: Final = 4
 
 BATCH: Final = 16  # measured: exact in every application tried; also the most that a wrong window gets
-# Measured: a stopped application survived bursts of 1,500 characters and was disconnected by the
-# compositor at 2,500; a slow one at 1,000 a second. A quarter of that, then what wtype's pace is.
-BURST_LIMIT: Final = 400
-PACED_BATCH: Final = 4
-PACED_PAUSE_S: Final = 0.020  # 200 characters a second
+BURST_LIMIT: Final = 400  # a text that size cannot fill the socket of an application that has stopped
+CHECK_BATCHES: Final = 4  # so many go between two looks at what the application has read
+STALLED_S: Final = 4.0  # measured: a toolkit may read nothing for a second while it lays out a long line
+# Where the kernel does not tell what was read: the pace of wtype, and no more than a stopped application survives
+# (each batch takes 2,304 of its socket's 212,992 bytes; measured: disconnected at 2,500 characters).
+PACED_PAUSE_S: Final = 0.080
+UNSEEN_LIMIT: Final = 1200
+TOO_LONG: Final = "The text is too long for keys: this system does not tell whether the window still reads them."
 
 
 class VirtualKeyboard:
@@ -64,12 +70,12 @@ class VirtualKeyboard:
             self._tap(character)
         await self._connection.roundtrip()
 
-    async def chord(self, modifiers: int, character: str) -> None:
-        """Press a key while modifiers are held, e.g. `CONTROL` and "v"."""
+    async def chord(self, modifiers: int, character: str, *, handled: Callable[[], None] | None = None) -> None:
+        """Press a key while modifiers are held, e.g. `CONTROL` and "v"; `handled` as in `Connection.roundtrip`."""
         self._modifiers(modifiers)
         self._tap(character)
         self._modifiers(0)
-        await self._connection.roundtrip()
+        await self._connection.roundtrip(handled=handled)
 
     def destroy(self) -> None:
         """Take the keyboard away; sends without waiting."""
@@ -92,7 +98,8 @@ class VirtualKeyboardOutput:
     name = "virtual-keyboard"
     burst_limit: int | None = BURST_LIMIT
 
-    def __init__(self) -> None:
+    def __init__(self, *, watch: Callable[[str], Backlog] = Backlog) -> None:
+        self._watch = watch  # by the compositor's socket
         self._connection: Connection | None = None
         self._keyboard: VirtualKeyboard | None = None
 
@@ -107,35 +114,20 @@ class VirtualKeyboardOutput:
         return Availability(usable=True, reason="The compositor takes keys from a virtual keyboard.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Type it: at full speed up to `burst_limit` characters, longer texts at 200 characters a second."""
-        session = to.session
-        if session.wayland is None:
+        """Type it as fast as the application reads; blindly at 200 characters a second beyond `burst_limit`."""
+        if to.session.wayland is None:
             raise no_display("there is no Wayland compositor")
-        typed = 0
         try:
-            connection, keyboard = await self._connected(session.wayland)
+            connection, keyboard = await self._connected(to.session.wayland)
         except WaylandError as error:
             raise no_display(str(error)) from error
-        focus = FocusWatch(connection)
+        typing = _Typing(FocusWatch(connection), keyboard, self._watch(connection.path))
         try:
-            await focus.start()
-            if focus.nothing_active:
-                raise refused("No window has the focus.")
-            for batch in _batches(text):
-                keyboard.prepare(batch)
-                typed += len(batch)
-                await keyboard.press(batch)
-                if focus.moved:
-                    return Delivery(self.name, Certainty.UNCERTAIN, typed, focus.app, FOCUS_MOVED)
-                if len(text) > BURST_LIMIT:
-                    await asyncio.sleep(PACED_PAUSE_S)
+            return await typing.run(text, to)
         except WaylandError as error:
-            raise broken(str(error), delivered=None if typed else 0) from error
+            raise broken(str(error), delivered=None if typing.typed else 0) from error
         finally:
-            focus.stop()
-        if not focus.available:
-            return Delivery(self.name, Certainty.UNCERTAIN, typed, detail=FOCUS_UNKNOWN)
-        return Delivery(self.name, Certainty.SENT, typed, focus.app)
+            typing.end()
 
     async def aclose(self) -> None:
         """Take the keyboard away."""
@@ -166,6 +158,58 @@ class VirtualKeyboardOutput:
         return connection, keyboard
 
 
+class _Typing:
+    """One text on its way; `typed` counts the characters that the compositor was given."""
+
+    def __init__(self, focus: FocusWatch, keyboard: VirtualKeyboard, backlog: Backlog) -> None:
+        self.typed = 0
+        self._focus = focus
+        self._keyboard = keyboard
+        self._backlog = backlog
+
+    async def run(self, text: str, to: Destination) -> Delivery:
+        """Type until the end, or until the window is another or does not read. Raises WaylandError, OutputError."""
+        await self._focus.start(to)
+        if self._focus.nothing_active:
+            raise refused("No window has the focus.")
+        if self._elsewhere():
+            raise refused("The window that had the focus lost it before anything was typed.")
+        if len(text) > UNSEEN_LIMIT and not self._backlog.available:
+            raise refused(TOO_LONG)
+        for number, batch in enumerate(_batches(text)):
+            if not await self._reads(number, len(text)):
+                return self._delivery(Certainty.UNCERTAIN, NOT_READING)
+            self._keyboard.prepare(batch)
+            self.typed += len(batch)
+            await self._keyboard.press(batch)
+            if self._elsewhere():
+                return self._delivery(Certainty.UNCERTAIN, FOCUS_MOVED)
+        if not self._focus.available:
+            return self._delivery(Certainty.UNCERTAIN, FOCUS_UNKNOWN)
+        if not await self._backlog.read(stalled_s=STALLED_S):
+            return self._delivery(Certainty.UNCERTAIN, NOT_READING)
+        return self._delivery(Certainty.SENT)
+
+    def end(self) -> None:
+        """Stop watching; sends without waiting."""
+        self._focus.stop()
+        self._backlog.close()
+
+    def _elsewhere(self) -> bool:
+        return self._focus.moved
+
+    async def _reads(self, number: int, length: int) -> bool:
+        """Wait until another batch can do no harm; False when the application has stopped reading."""
+        if self._backlog.available:
+            wait = number % CHECK_BATCHES == CHECK_BATCHES - 1
+            return not wait or await self._backlog.below(UNREAD_LIMIT_BYTES, stalled_s=STALLED_S)
+        if number and length > BURST_LIMIT:
+            await asyncio.sleep(PACED_PAUSE_S)
+        return True
+
+    def _delivery(self, certainty: Certainty, detail: str = "") -> Delivery:
+        return Delivery(VirtualKeyboardOutput.name, certainty, self.typed, self._focus.app, detail)
+
+
 def _batches(text: str) -> list[str]:
-    size = BATCH if len(text) <= BURST_LIMIT else PACED_BATCH
-    return [part[at : at + size] for part in portions(text) for at in range(0, len(part), size)]
+    return [part[at : at + BATCH] for part in portions(text) for at in range(0, len(part), BATCH)]

@@ -1,0 +1,64 @@
+"""Who hears what happens: subscribers, the user, the status; and what is asked before anybody can answer."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from v2m.application.announce import Announcer
+from v2m.application.status import Degradations
+from v2m.core.events import EventBus
+from v2m.domain.delivery import Placed
+from v2m.domain.events import Degraded
+from v2m.domain.ports import Notifier
+
+
+class Ears:
+    """Adapters are opened with these; the use cases fill in what they are asked for."""
+
+    def __init__(self, notifier: Notifier, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(notifier.aclose)
+        self.events = EventBus()
+        self.announcer = Announcer(notifier)
+        self.degradations = Degradations()
+        self.state_changed: Callable[[], None] = lambda: None  # until there is a state that can change
+        self.recording: Callable[[], bool] = lambda: False
+        self.placed: Callable[[Placed], None] = lambda placed: None
+        self._loop = asyncio.get_running_loop()
+
+    def dictating(self) -> bool:
+        """Tell whether the microphone is open, so that a held hotkey is nothing to wait for."""
+        return self.recording()
+
+    def typed(self, placed: Placed) -> None:
+        """Pass on that a text went out."""
+        self.placed(placed)
+
+    def engine_changed(self) -> None:
+        """Show the engine's new state."""
+        self.state_changed()
+
+    def degraded(self, what: str) -> Callable[[str], None]:
+        """Return the listener that makes a weaker promise visible; may be called from any thread."""
+
+        def tell(detail: str) -> None:
+            if what not in self.degradations.active:
+                self.announcer.say(f"Degraded: {what}", detail, urgent=True)
+            self.degradations.note(what, detail)
+            self.events.publish(Degraded(what, detail))
+
+        def listen(detail: str) -> None:
+            self._loop.call_soon_threadsafe(tell, detail)
+
+        return listen
+
+    def restored(self, what: str) -> Callable[[], None]:
+        """Return the listener that takes a notice of `degraded` back; may be called from any thread."""
+
+        def clear() -> None:
+            if self.degradations.clear(what):
+                self.events.publish(Degraded(what, ""))
+
+        def listen() -> None:
+            self._loop.call_soon_threadsafe(clear)
+
+        return listen

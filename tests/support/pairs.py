@@ -1,0 +1,27 @@
+"""Which applications are typed into by which outputs, and what has to arrive exactly there."""
+
+from support.desktop import SwayDesktop, XDesktop
+from support.texts import KINDS, LATIN_KINDS
+from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
+from v2m.infrastructure.output.wayland.paste import PasteOutput
+from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
+from v2m.infrastructure.output.x11.paste import PasteX11Output
+from v2m.infrastructure.output.x11.xtest import XtestOutput
+
+ALL = tuple(KINDS)
+DESKTOPS = {"wayland": SwayDesktop, "x11": XDesktop}
+APPLICATIONS = {"wayland": ("terminal", "gtk", "qt", "firefox"), "x11": ("terminal", "gtk", "qt")}
+OUTPUTS = {  # the kinds of text that have to be exact in every application
+    "wayland": {InputMethodOutput: ALL, VirtualKeyboardOutput: ALL, PasteOutput: ALL},
+    "x11": {XtestOutput: LATIN_KINDS, PasteX11Output: ALL},
+}
+KEYS = (VirtualKeyboardOutput, XtestOutput)
+# XTEST brings characters that the layout lacks by changing the keyboard map, which a busy application may come to know
+# too late; such texts are counted by `scripts/bench exactness`, on a machine that does nothing else.
+SAMPLED = {XtestOutput: ("words", "ascii")}
+SHOWING = ("gtk", "firefox")  # they show input methods what stands around the cursor
+
+
+def opened(desktop, application):
+    """Open an application with an empty field that has the focus."""
+    return desktop.terminal() if application == "terminal" else desktop.target(application)
