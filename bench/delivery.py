@@ -26,9 +26,10 @@ Deliver = Callable[[str], tuple[Certainty, int]]
 
 SENTENCE = "Please move the meeting to Thursday at ten, and tell Anna about it."
 LONG = ((SENTENCE + " ") * 80)[:5000]
-PAUSE_S = 0.1  # between two texts, as between two dictations at their closest
+PAUSE_S = 0.3  # between two texts; a paste waits 0.2 s until the clipboard of the one before is given back
 LONG_S = 120  # what the tools need for a long text, and a toolkit for so many keys
-# Milliseconds for 67 and for 5,000 characters. How fast a long text of keys is shown is the application's matter.
+# Milliseconds for 67 and for 5,000 characters. How fast a toolkit shows a long text of keys is its own matter: the chain
+# pastes such texts.
 BARS: dict[type[TextOutput], tuple[float, float | None]] = {
     InputMethodOutput: (10, 100),
     PasteOutput: (10, 100),
@@ -65,6 +66,7 @@ def _of_output(
 ) -> Iterator[Row]:
     short, long = BARS[output_class]
     short = max(short, FIREFOX_BAR_MS) if application == "firefox" else short
+    long = None if output_class is XtestOutput and application != "terminal" else long
     shows = output_class is PasteX11Output or (output_class is InputMethodOutput and application in SHOWING)
     warm_up(deliver, sink, confirmed=shows)
     name = f"{output_class.name}, {application}"

@@ -8,6 +8,7 @@ from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._x11.display import X11Error, close_display, open_display, read_focus
 from v2m.infrastructure.output._tools import hint, type_with, utf8
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, no_display, refused
+from v2m.infrastructure.output.x11.keyboard import BURST_LIMIT
 
 START_S: Final = 5.0
 DELAY_MS: Final = 12  # its own default
@@ -22,7 +23,7 @@ class XdotoolOutput:
     """Keys from a child."""
 
     name = "xdotool"
-    burst_limit: int | None = None
+    burst_limit: int | None = BURST_LIMIT
 
     async def probe(self, session: Session) -> Availability:
         """Say whether the tool is there and reaches the focused window; starts nothing."""
