@@ -28,8 +28,8 @@ SENTENCE = "Please move the meeting to Thursday at ten, and tell Anna about it."
 LONG = ((SENTENCE + " ") * 80)[:5000]
 PAUSE_S = 0.3  # between two texts; a paste waits 0.2 s until the clipboard of the one before is given back
 LONG_S = 120  # what the tools need for a long text, and a toolkit for so many keys
-# Milliseconds for 67 and for 5,000 characters. How fast a toolkit shows a long text of keys is its own matter: the chain
-# pastes such texts.
+# Milliseconds for 67 and for 5,000 characters. How fast a toolkit shows a long text of keys is its own matter: such
+# texts are pasted.
 BARS: dict[type[TextOutput], tuple[float, float | None]] = {
     InputMethodOutput: (10, 100),
     PasteOutput: (10, 100),

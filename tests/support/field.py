@@ -2,7 +2,7 @@
 
 from v2m.domain.delivery import Certainty, Delivery, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 
 SESSION = Session({"WAYLAND_DISPLAY": "/run/wayland-1"}, "client")
 WINDOWS = (Window("sway:1", "editor", "", 100), Window("sway:2", "mail", "", 200))
@@ -59,7 +59,7 @@ class FieldOutput:
     """Types at the end of the focused field."""
 
     name = "keys"
-    burst_limit = None
+    at_best = AtBest()
 
     def __init__(self, fields):
         self.fields = fields

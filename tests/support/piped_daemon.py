@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from v2m import daemon
 from v2m.core.di.container import Overrides, build_container
 from v2m.domain.delivery import Certainty, Delivery
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure.desktop.memory import MemoryGuard, MemoryWindows
 
 
@@ -21,7 +21,7 @@ class GatedOutput:
     """Presses one key for each byte in the gate."""
 
     name = "gated"
-    burst_limit = None
+    at_best = AtBest()
 
     def __init__(self, folder: Path) -> None:
         self._keys = os.open(folder / "keys", os.O_WRONLY | os.O_APPEND | os.O_CREAT)

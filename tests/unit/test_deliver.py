@@ -10,7 +10,7 @@ from v2m.application.deliver import Deliverer
 from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.policy import Manner
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure.desktop.memory import MemoryWindows
 from v2m.infrastructure.output.memory import MemoryOutput
 
@@ -284,11 +284,13 @@ def test_asking_for_one_output_leaves_the_others_and_the_clipboard_alone():
     assert (other.texts, clipboard, clipboard_then) == ([], [], [])
 
 
-def test_long_texts_go_first_to_outputs_that_need_not_slow_down():
+def test_texts_go_first_to_outputs_that_are_at_their_best_with_them():
     keys, whole = MemoryOutput(name="keys"), MemoryOutput(name="whole")
-    keys.burst_limit = 10
+    keys.at_best = AtBest(10, ascii_only=True)
     assert deliver([keys, whole], "short")[0].method == "keys"
     assert deliver([keys, whole], "much too long")[0].method == "whole"
+    assert deliver([keys, whole], "Größe")[0].method == "whole"
+    assert deliver([keys], "Größe")[0].method == "keys"
 
 
 class Absent(MemoryOutput):

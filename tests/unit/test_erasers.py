@@ -7,7 +7,7 @@ import pytest
 from support.compositor import GLOBALS, ScriptedCompositor
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.wire import string, uints
 from v2m.infrastructure.output.erasers.input_method import InputMethodEraser
 from v2m.infrastructure.output.erasers.keys import LONGEST, KeyEraser
@@ -151,7 +151,7 @@ class Keyboard:
     """An output that remembers what it pressed and ends as it is told."""
 
     name = "virtual-keyboard"
-    burst_limit = None
+    at_best = AtBest()
 
     def __init__(self, end=Certainty.SENT):
         self.pressed, self.end = "", end

@@ -124,7 +124,7 @@ class Deliverer:
     async def _type(self, text: str, to: Destination, manner: Manner, only: str) -> Delivery:
         course = Course(text)
         reasons: list[str] = []
-        for output in self._chain(manner, only, len(text)):
+        for output in self._chain(manner, only, text):
             if output is self._clipboard:
                 if course.done == 0:
                     return await self._copy(text, to.session, Certainty.SENT)
@@ -174,7 +174,7 @@ class Deliverer:
 
     async def _submit(self, delivery: Delivery, to: Destination, manner: Manner) -> Delivery:
         """Press Return after a text that certainly stands there, in the same window or not at all."""
-        wished, usual = self._chain(manner, "", 1), self._chain(Manner(), "", 1)
+        wished, usual = self._chain(manner, "", "\n"), self._chain(Manner(), "", "\n")
         for output in dict.fromkeys((*wished, *usual)):
             if output.name not in PRESS_RETURN or await self._unusable(output, "\n", to, known=False):
                 continue
@@ -190,8 +190,8 @@ class Deliverer:
                 return delivery if sure else replace(delivery, detail="Perhaps Return was not pressed.")
         return replace(delivery, detail="Return was not pressed: no output that presses keys can be used.")
 
-    def _chain(self, manner: Manner, only: str, characters: int) -> list[TextOutput]:
-        """Return the outputs in the wished order, those that had to slow down for so long a text behind the others."""
+    def _chain(self, manner: Manner, only: str, text: str) -> list[TextOutput]:
+        """Return the outputs in the wished order, those that are not at their best with the text behind the others."""
         if only:
             return [output for output in (*self._outputs, *self._others) if output.name == only]
         chain = list(self._outputs)
@@ -199,7 +199,7 @@ class Deliverer:
             known = {output.name: output for output in (*self._others, *self._outputs, self._clipboard)}
             chain = [known[name] for name in manner.outputs if name in known]
         typing = list(takewhile(lambda output: output is not self._clipboard, chain))
-        typing.sort(key=lambda output: output.burst_limit is not None and characters > output.burst_limit)
+        typing.sort(key=lambda output: not output.at_best.with_text(text))
         return [*typing, *chain[len(typing) :]]
 
     async def _unusable(self, output: TextOutput, text: str, to: Destination, *, known: bool) -> str:

@@ -33,6 +33,7 @@ from v2m.domain.ports.speech import (
     VoiceActivityDetector,
 )
 from v2m.domain.ports.text import (
+    AtBest,
     Availability,
     Eraser,
     InputWatch,
@@ -41,6 +42,7 @@ from v2m.domain.ports.text import (
 )
 
 __all__ = [
+    "AtBest",
     "Availability",
     "EngineCapabilities",
     "Eraser",

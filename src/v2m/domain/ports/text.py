@@ -14,6 +14,18 @@ class Availability:
     reason: str  # one sentence, also when it is usable
 
 
+@dataclass(frozen=True, slots=True)
+class AtBest:
+    """Which texts an output brings as fast and as surely as it can."""
+
+    characters: int | None = None  # at most; None: of any length
+    ascii_only: bool = False
+
+    def with_text(self, text: str) -> bool:
+        """Tell whether this is such a text."""
+        return (self.characters is None or len(text) <= self.characters) and (text.isascii() or not self.ascii_only)
+
+
 class TextOutput(Protocol):
     """One way to bring text into the focused window (or to the clipboard).
 
@@ -22,7 +34,7 @@ class TextOutput(Protocol):
     """
 
     name: str
-    burst_limit: int | None  # characters at full speed; longer texts go to an output without a limit first
+    at_best: AtBest  # other texts go first to outputs that are at their best with them
 
     async def probe(self, session: Session) -> Availability:
         """Say whether `deliver` can work in this session; touches no window and types nothing."""

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._x11.display import X11Error, close_display, open_display
 from v2m.infrastructure.output.failures import no_display
@@ -18,7 +18,7 @@ class ClipboardOutput:
     """The clipboard of the compositor, else that of the X display. Types nothing."""
 
     name = "clipboard"
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     def __init__(self) -> None:
         self._wayland: Connection | None = None

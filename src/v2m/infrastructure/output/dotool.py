@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._xkbcommon import ALTGR_CODE, SHIFT_CODE, Stroke
@@ -53,7 +53,7 @@ class DotoolOutput:
     """Keys from a child with a keyboard of its own; takes about a second."""
 
     name = "dotool"
-    burst_limit: int | None = 400  # at 100 characters a second a longer one is better pasted
+    at_best = AtBest(400)  # at 100 characters a second a longer one is better pasted
 
     def __init__(self, *, uinput: str = UINPUT) -> None:
         self._uinput = uinput

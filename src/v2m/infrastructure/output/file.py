@@ -8,7 +8,7 @@ from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure.output.failures import broken, refused
 
 WRITE_S: Final = 5.0  # a local disk takes milliseconds; a network's folder may hang
@@ -22,7 +22,7 @@ class FileOutput:
     """The file of the setting `output.file`; types nothing and needs no desktop."""
 
     name = "file"
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -2,13 +2,13 @@
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 
 
 class MemoryOutput:
     """Keeps delivered texts in `texts`; with `fail_after` it breaks after so many characters, as a tool may."""
 
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     def __init__(
         self,

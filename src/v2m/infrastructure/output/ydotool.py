@@ -15,7 +15,7 @@ from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure._xkbcommon import ALTGR_CODE, SHIFT_CODE, Stroke
@@ -52,7 +52,7 @@ class YdotoolOutput:
     """Keys from ydotoold's keyboard."""
 
     name = "ydotool"
-    burst_limit: int | None = BURST_LIMIT
+    at_best = AtBest(BURST_LIMIT)
 
     def __init__(self, *, sockets: Sequence[str]) -> None:
         """`sockets`: where a daemon may listen, in the order in which its client looks."""

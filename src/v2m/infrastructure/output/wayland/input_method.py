@@ -6,7 +6,7 @@ Bound for one delivery only, because a seat has room for one input method and th
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES, Backlog
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.input_method import COMMIT_BYTES, MANAGER, InputMethod
@@ -29,7 +29,7 @@ class InputMethodOutput:
     """Whole texts into applications that take input methods; confirmed where they show their text."""
 
     name = "input-method"
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     async def probe(self, session: Session) -> Availability:
         """Say whether the compositor offers input methods; whether the field takes one shows at delivery."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from v2m.domain.chords import Chord
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, NO_WAYLAND, broken, no_display, refused
@@ -76,7 +76,7 @@ class PasteOutput:
     """Clipboard and paste key; confirmed where the kernel shows that the focused application took the text."""
 
     name = "paste"
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     def __init__(self) -> None:
         self._desk: _Desk | None = None

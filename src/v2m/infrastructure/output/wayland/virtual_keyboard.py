@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES, Backlog
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
@@ -96,7 +96,7 @@ class VirtualKeyboardOutput:
     """Keys from a resident virtual keyboard: exact in every application, no receipt from it."""
 
     name = "virtual-keyboard"
-    burst_limit: int | None = BURST_LIMIT
+    at_best = AtBest(BURST_LIMIT)
 
     def __init__(self, *, watch: Callable[[str], Backlog] = Backlog) -> None:
         self._watch = watch  # by the compositor's socket
@@ -114,7 +114,7 @@ class VirtualKeyboardOutput:
         return Availability(usable=True, reason="The compositor takes keys from a virtual keyboard.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Type it as fast as the application reads; blindly at 200 characters a second beyond `burst_limit`."""
+        """Type it as fast as the application reads; blindly at 200 characters a second beyond `BURST_LIMIT`."""
         if to.session.wayland is None:
             raise no_display("there is no Wayland compositor")
         try:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from v2m.domain.delivery import Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure.output._tools import focused, hint, judge, type_with, utf8
@@ -18,7 +18,7 @@ class WtypeOutput:
     """Keys from a child; it paces itself, so a long text takes its time."""
 
     name = "wtype"
-    burst_limit: int | None = virtual_keyboard.BURST_LIMIT
+    at_best = AtBest(virtual_keyboard.BURST_LIMIT)
 
     async def probe(self, session: Session) -> Availability:
         """Say whether the tool is there and the compositor takes virtual keyboards; starts nothing."""

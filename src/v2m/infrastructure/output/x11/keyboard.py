@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from Xlib.display import Display
 
 BATCH: Final = 16  # keys per roundtrip; also the most that a wrong window gets
-# No application was lost, the queue is in the server. But measured: GTK takes 6 s to show 5,000 keys, Qt 2, a paste 8 ms.
+# No application was lost, the queue is in the server. But measured: GTK takes 6 s to show 5,000 keys, Qt 2, and
+# either 8 ms for a paste.
 BURST_LIMIT: Final = 400  # characters; longer texts are better pasted
 SETTLE_S: Final = 0.030  # applications fetch the changed keyboard map within this, measured
 # An application looks at the map when it handles its first key after a change. Cleared right after

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from v2m.domain.chords import Chord
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._x11.display import ANSWER_S, Focus, X11Error, focus_of, foreign_errors
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, broken, no_display, refused
 from v2m.infrastructure.output.pasting import (
@@ -197,7 +197,7 @@ class PasteX11Output:
     """Clipboard and paste key; confirmed when the focused application asks for the text."""
 
     name = "paste-x11"
-    burst_limit: int | None = None
+    at_best = AtBest()
 
     def __init__(self, *, dictating: Callable[[], bool] = lambda: False) -> None:
         """`dictating` tells whether our own next recording is open: then its hotkey may be held for as long."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._run import find_tool
 from v2m.infrastructure._x11.display import X11Error, close_display, open_display, read_focus
 from v2m.infrastructure.output._tools import hint, type_with, utf8
@@ -23,7 +23,7 @@ class XdotoolOutput:
     """Keys from a child."""
 
     name = "xdotool"
-    burst_limit: int | None = BURST_LIMIT
+    at_best = AtBest(BURST_LIMIT, ascii_only=True)
 
     async def probe(self, session: Session) -> Availability:
         """Say whether the tool is there and reaches the focused window; starts nothing."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session, Window
-from v2m.domain.ports import Availability
+from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._x11.display import ANSWER_S, Focus, X11Error, connect, cut, focus_of, foreign_errors, in_thread
 from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_X11, broken, no_display, refused
 from v2m.infrastructure.output.x11.keyboard import BATCH, BURST_LIMIT, XtestKeyboard
@@ -83,7 +83,7 @@ class XtestOutput:
     """Keys through XTEST from a resident connection: exact in X11 applications, no receipt from them."""
 
     name = "xtest"
-    burst_limit: int | None = BURST_LIMIT
+    at_best = AtBest(BURST_LIMIT, ascii_only=True)
 
     def __init__(self, *, dictating: Callable[[], bool] = lambda: False) -> None:
         """`dictating` tells whether our own next recording is open: then its hotkey may be held for as long."""
