@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from support import x11
 from support.compositor import ScriptedCompositor
 from support.desktop import SwayDesktop, XDesktop
 from v2m.domain.delivery import Session
@@ -31,23 +32,28 @@ def xvfb():
 
 
 def watching(desk, scenario):
-    """Run a scenario with a watch that has begun in a quiet desktop."""
+    """Run a scenario with a watch that has begun, and settled, in a quiet desktop."""
 
     async def main():
         watch = LiveInputWatch()
         try:
             async with asyncio.timeout(20):
-                await watch.begin(Session(desk.variables))
+                await begin(watch, desk)
                 while await watch.touched(within_s=0) is not False:  # a busy machine looks like a busy user
                     await asyncio.sleep(0.1)
                     if await watch.touched(within_s=0) is not False:
-                        await watch.begin(Session(desk.variables))
+                        await begin(watch, desk)
                 return await scenario(watch)
         finally:
             await watch.aclose()
             await watch.aclose()
 
     return asyncio.run(main())
+
+
+async def begin(watch, desk):
+    await watch.begin(Session(desk.variables))
+    await watch.settled()
 
 
 def tap(desk, *codes):
@@ -102,8 +108,21 @@ def test_a_watch_that_begins_anew_has_forgotten(sway):
     async def scenario(watch):
         await asyncio.to_thread(tap, sway, KEY_A)
         await becomes(watch, None, 0)
-        await watch.begin(Session(sway.variables))
+        await begin(watch, sway)
         await becomes(watch, False, 0)
+
+    watching(sway, scenario)
+
+
+def test_on_wayland_keys_until_it_is_settled_may_be_our_own_and_do_not_count(sway):
+    async def scenario(watch):
+        await watch.begin(Session(sway.variables))
+        for _ in range(5):
+            await asyncio.to_thread(tap, sway, KEY_A)
+            await asyncio.sleep(2 * QUIET_MS / 1000)
+        assert await watch.touched(within_s=LONG_S) is None
+        await watch.settled()
+        await becomes(watch, False, LONG_S)
 
     watching(sway, scenario)
 
@@ -124,6 +143,7 @@ def test_the_newer_protocol_is_asked_in_its_own_order_of_words(version):
             compositor.on(EXT, version, watched)
             watch = LiveInputWatch()
             await watch.begin(Session({"WAYLAND_DISPLAY": compositor.path}))
+            await watch.settled()
             await becomes(watch, False, 0)
             await becomes(watch, None, 0)
             await watch.aclose()
@@ -138,6 +158,7 @@ def test_a_compositor_that_does_not_tell_is_not_known(offers):
         async with ScriptedCompositor(offers=offers) as compositor:
             watch = LiveInputWatch()
             await watch.begin(Session({"WAYLAND_DISPLAY": compositor.path}))
+            await watch.settled()
             return await watch.touched(within_s=LONG_S)
 
     assert asyncio.run(main()) is None
@@ -149,6 +170,7 @@ def test_a_compositor_that_has_gone_is_not_known():
             compositor.on(EXT, 1, lambda _, arguments: compositor.event(arguments.uint(), 0, uints()))
             watch = LiveInputWatch()
             await watch.begin(Session({"WAYLAND_DISPLAY": compositor.path}))
+            await watch.settled()
             await becomes(watch, False, LONG_S)
             compositor.hang_up()
             await becomes(watch, None, LONG_S)
@@ -187,6 +209,36 @@ def test_on_x11_presses_count_and_one_hotkey_just_now_does_not(xvfb, words, with
     watching(xvfb, scenario)
 
 
+def test_on_x11_keys_of_programs_do_not_count_until_it_is_settled_and_do_then(xvfb):
+    async def scenario(watch):
+        await watch.begin(Session(xvfb.variables))
+        await asyncio.to_thread(xvfb.run, "xdotool", "key", "a", "key", "b", "click", "1")
+        assert await watch.touched(within_s=LONG_S) is None
+        await watch.settled()
+        assert await watch.touched(within_s=0) is False
+        await asyncio.to_thread(xvfb.run, "xdotool", "key", "a")
+        await becomes(watch, True, 0)
+
+    watching(xvfb, scenario)
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_on_x11_a_key_of_the_users_keyboard_counts_among_our_own_and_once(xvfb, at):
+    async def scenario(watch):
+        await watch.begin(Session(xvfb.variables))
+        await asyncio.to_thread(xvfb.run, "xdotool", "key", "a", "key", "b")
+        if at == "after":
+            await watch.settled()
+        await asyncio.to_thread(x11.press_key, xvfb, KEY_A + 8)
+        await becomes(watch, True, 0)
+        await watch.settled()
+        assert await watch.touched(within_s=LONG_S) is False
+        await asyncio.to_thread(x11.press_key, xvfb, KEY_B + 8)
+        await becomes(watch, True, LONG_S)
+
+    watching(xvfb, scenario)
+
+
 def test_on_x11_a_grab_of_the_hotkeys_owner_hides_nothing(xvfb):
     from Xlib import X
 
@@ -214,10 +266,10 @@ def test_an_x_server_that_has_gone_is_not_known():
 
 
 def test_it_ends_by_itself(xvfb, monkeypatch):
-    monkeypatch.setattr(chain, "LONGEST_S", 0.2)
+    monkeypatch.setattr(chain, "LONGEST_UNDO_S", 0.2)
 
     async def scenario(watch):
-        await watch.begin(Session(xvfb.variables))
+        await begin(watch, xvfb)
         await becomes(watch, None, LONG_S)
 
     watching(xvfb, scenario)

@@ -11,6 +11,7 @@ from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure._x11.display import connect
 from v2m.infrastructure.output.clipboard import ClipboardOutput
+from v2m.infrastructure.output.pasting import SECRET_TYPE
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 from v2m.infrastructure.output.x11.xtest import BATCH, XtestOutput
 
@@ -161,6 +162,7 @@ def test_the_clipboard_holds_the_text_for_whoever_asks_how(xvfb, terminal, sessi
     )
     assert shown == text
     assert "UTF8_STRING" in targets
+    assert SECRET_TYPE in targets  # clipboard managers keep none of our texts
     assert theirs == "theirs"
     assert delivery.certainty is Certainty.HELD
     assert terminal.text() == ""

@@ -15,6 +15,7 @@ from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.clipboard import ClipboardOutput
 from v2m.infrastructure.output.pasting import RESTORE_DELAY_S
 from v2m.infrastructure.output.x11.paste import PasteX11Output
+from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 from v2m.infrastructure.output.x11.xtest import XtestOutput
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]
@@ -164,7 +165,7 @@ def test_the_window_that_the_text_is_for_has_to_have_the_focus(desk, terminal, s
     assert terminal.wait_text("here")
 
 
-@pytest.mark.parametrize("output_class", [PasteX11Output, XtestOutput], ids=lambda output: output.name)
+@pytest.mark.parametrize("output_class", [PasteX11Output, XtestOutput, XdotoolOutput], ids=lambda output: output.name)
 def test_while_a_lock_screen_has_all_keys_nothing_is_typed(desk, terminal, session, tmp_path, output_class):
     with x11.owning(desk, tmp_path, {"UTF8_STRING": b"theirs"}), x11.program(desk, "grab"):
         with pytest.raises(OutputError, match="all keys") as caught:

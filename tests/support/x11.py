@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.daemon import wait_until
+from v2m.domain.delivery import Session
 from v2m.infrastructure._x11.display import connect
 from v2m.infrastructure.output.x11.user_keys import UserKeys
 
@@ -89,4 +90,33 @@ def until_grabbed(session):
     display = connect(session)
     keys = UserKeys(display)
     wait_until(lambda: keys.look().grabbed, what="the grab")
+    display.close()
+
+
+def press_key(desk, keycode):
+    """Press and release a key of the server's own keyboard, as a user's: XTEST can speak for any device."""
+    from Xlib.ext import xinput
+    from Xlib.protocol import rq
+
+    class FakeInput(rq.Request):  # python-xlib's has no device
+        _request = rq.Struct(
+            rq.Card8("opcode"),
+            rq.Opcode(2),
+            rq.RequestLength(),
+            rq.Card8("type"),
+            rq.Card8("detail"),
+            rq.Pad(2),
+            rq.Card32("time"),
+            rq.Pad(23),
+            rq.Card8("device"),
+        )
+
+    display = connect(Session(desk.variables))
+    devices = display.xinput_query_device(xinput.AllDevices).devices
+    (keyboard,) = (device.deviceid for device in devices if device.name == "Xvfb keyboard")
+    first = display.query_extension("XInputExtension").first_event
+    for kind in (1, 2):  # DeviceKeyPress, DeviceKeyRelease
+        opcode = display.display.get_extension_major("XTEST")
+        FakeInput(display=display.display, opcode=opcode, type=first + kind, detail=keycode, time=0, device=keyboard)
+    display.sync()
     display.close()

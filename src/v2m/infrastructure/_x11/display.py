@@ -19,6 +19,7 @@ from v2m.domain.delivery import Session
 
 if TYPE_CHECKING:
     from Xlib.display import Display
+    from Xlib.xobject.drawable import Window as Drawable
 
 _connecting: Final = threading.Lock()
 X11_DIR: Final = Path("/tmp/.X11-unix")  # noqa: S108 - where X servers have to put their sockets
@@ -41,6 +42,7 @@ class Focus:
     window: int  # 0: nowhere; `POINTER_ROOT`: the window under the pointer
     client: int = 0  # the application's window around it
     app: str = ""  # its class, empty when it is no application's window
+    handed_on: bool = False  # the focus is in no application's window: the server or the window manager passes keys on
 
 
 def connect(session: Session) -> "Display":
@@ -207,23 +209,81 @@ def focus_of(display: "Display") -> Focus:
     return Focus(window)
 
 
+def aim_of(display: "Display") -> Focus:
+    """Return where keys go, with the application's window that gets them although another has the focus.
+
+    Without a window manager that is the one under the pointer; some window managers hold the focus for it.
+    """
+    focus = focus_of(display)
+    if focus.client or not focus.window:
+        return focus
+    root = display.screen().root
+    if focus.window == POINTER_ROOT:
+        client = _under_pointer(root)
+    else:
+        client = property_word(root, display.intern_atom("_NET_ACTIVE_WINDOW"))
+    if not client:
+        return focus
+    name = display.create_resource_object("window", client).get_wm_class()
+    return Focus(focus.window, client, str(name[1]) if name else "", handed_on=True)
+
+
+def still_in(display: "Display", target: Focus, window: int) -> bool:
+    """Tell whether the focus, seen in `window` now, is where `aim_of` saw it, or in another part of that client."""
+    if window == target.window and not target.handed_on:
+        return True
+    return target.client != 0 and aim_of(display).client == target.client
+
+
+def property_word(window: "Drawable", atom: int) -> int:
+    """Return the first word of a property, 0 when it is not there."""
+    found = window.get_full_property(atom, 0)
+    return int(found.value[0]) if found is not None and found.format == 32 and len(found.value) else 0
+
+
+def _under_pointer(root: "Drawable") -> int:
+    """Return the application's window under the pointer, 0 when there is none."""
+    window: Any = root
+    while window := window.query_pointer().child:
+        if window.get_wm_class():
+            return int(window.id)
+    return 0
+
+
 async def open_display(session: Session) -> "Display":
-    """Connect without blocking the loop. Raises X11Error."""
-    return await asyncio.to_thread(connect, session)
+    """Connect without blocking the loop; cancelled, it leaves nothing open. Raises X11Error."""
+    opening = asyncio.get_running_loop().run_in_executor(None, connect, session)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(close_unused)
+        raise
+
+
+def close_unused(opening: "asyncio.Future[Display]") -> None:
+    """Let go of a connection that came too late."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().display.socket.close()
 
 
 async def close_display(display: "Display") -> None:
     """Disconnect without blocking the loop, also from a server that hangs."""
     with suppress(X11Error):
-        await _ask(display, display.close)
+        await ask(display, display.close)
 
 
-async def read_focus(display: "Display") -> Focus:
-    """Return where keys go, without blocking the loop. Raises X11Error."""
-    return await _ask(display, lambda: focus_of(display))
+async def peek(session: Session) -> Focus:
+    """Return which window has the focus, over a connection of its own. Raises X11Error."""
+    display = await open_display(session)
+    try:
+        return await ask(display, lambda: focus_of(display))
+    finally:
+        await close_display(display)
 
 
-async def _ask(display: "Display", work: Callable[[], T]) -> T:
+async def ask(display: "Display", work: Callable[[], T]) -> T:
+    """Do blocking X work in a thread. Raises X11Error."""
+
     def guarded() -> T:
         with foreign_errors(display):
             return work()

@@ -1,13 +1,10 @@
 """The watch that the live session offers: the compositor's, or the X server's where there is no compositor."""
 
 import asyncio
-from typing import Final
 
-from v2m.domain.delivery import Session
+from v2m.domain.delivery import LONGEST_UNDO_S, Session
 from v2m.infrastructure.desktop.input_watch.wayland import WaylandInputWatch
 from v2m.infrastructure.desktop.input_watch.x11 import X11InputWatch
-
-LONGEST_S: Final = 600.0  # after ten minutes nobody takes a dictation back
 
 
 class LiveInputWatch:
@@ -19,7 +16,10 @@ class LiveInputWatch:
         self._expired = False
 
     async def begin(self, session: Session) -> None:
-        """Watch from now on, at most ten minutes; what was watched before is forgotten."""
+        """Watch from now on, at most ten minutes; what was watched before is forgotten.
+
+        On X11 keys from programs count from `settled` on, on Wayland everything does.
+        """
         await self.aclose()
         watch = WaylandInputWatch() if session.wayland else X11InputWatch() if session.x11 else None
         if watch is None:
@@ -28,7 +28,12 @@ class LiveInputWatch:
         if not await watch.begin(session):
             self._watch = None
             return
-        self._end = asyncio.get_running_loop().call_later(LONGEST_S, self._expire)
+        self._end = asyncio.get_running_loop().call_later(LONGEST_UNDO_S, self._expire)
+
+    async def settled(self) -> None:
+        """Our own keys are out: from now on every key is the user's."""
+        if self._watch is not None and not self._expired:
+            await self._watch.settled()
 
     async def touched(self, *, within_s: float) -> bool | None:
         """Tell whether anything but one chord in the last `within_s` was touched; None: this desktop does not tell."""

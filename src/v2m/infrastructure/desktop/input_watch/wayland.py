@@ -1,7 +1,8 @@
 """Whether the user did anything, as the compositor's idle notifications tell: they know no keys, only "something".
 
 A notification says `idled` once nothing was touched for `QUIET_MS`, and `resumed` with the next touch, so that
-nothing wakes the daemon while nothing happens.
+nothing wakes the daemon while nothing happens. Keys of our own virtual keyboard are "something", too, and cannot be
+told apart; so it watches from `settled` on.
 """
 
 import time
@@ -24,7 +25,7 @@ _RESUMED: Final = 1
 
 
 class WaylandInputWatch:
-    """Touches of any device since `begin`, releases and movements of the mouse included."""
+    """Touches of any device since `settled`, releases and movements of the mouse included."""
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
@@ -35,7 +36,7 @@ class WaylandInputWatch:
         self._over = False
 
     async def begin(self, session: Session) -> bool:
-        """Watch from now on; tell whether this compositor lets us."""
+        """Get ready to watch; tell whether this compositor lets us."""
         await self.aclose()
         try:
             connection = await Connection.open(session.wayland or "")
@@ -43,14 +44,22 @@ class WaylandInputWatch:
             return False
         self._connection = connection
         self._touches, self._quiet, self._over = Touches(MOST), False, False
+        if "wl_seat" in connection.globals and (EXT in connection.globals or KDE in connection.globals):
+            return True
+        await self.aclose()
+        return False
+
+    async def settled(self) -> None:
+        """Watch from now on."""
+        connection = self._connection
+        if connection is None or self._notification or self._over:
+            return
         try:
             self._ask(connection)
             await connection.roundtrip()
             self._begun_at = time.monotonic()
         except WaylandError:
             await self.aclose()
-            return False
-        return True
 
     def touched(self, within_s: float) -> bool | None:
         """Return False when there was no more than one chord in the last `within_s`; else None.
@@ -64,7 +73,7 @@ class WaylandInputWatch:
         """Stop, disconnect and forget; twice is fine."""
         if self._connection is not None:
             self._connection.close()
-        self._connection, self._touches = None, Touches(MOST)
+        self._connection, self._notification, self._touches = None, 0, Touches(MOST)
 
     def _ask(self, connection: Connection) -> None:
         seat = connection.bind("wl_seat", 1)
@@ -91,7 +100,9 @@ class WaylandInputWatch:
 
     def stop(self) -> None:
         """Hear no more; sends without waiting."""
-        if not self._over and self._connection is not None and self._connection.alive:
-            self._over = True
+        if self._over or self._connection is None:
+            return
+        self._over = True
+        if self._notification and self._connection.alive:
             self._connection.request(self._notification, 0)  # destroy: nothing needs to wake us any more
             self._connection.flush()

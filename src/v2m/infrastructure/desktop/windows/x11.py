@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from v2m.domain.delivery import Session, Window
 from v2m.infrastructure._x11.display import (
-    POINTER_ROOT,
     X11Error,
+    aim_of,
     close_display,
+    close_unused,
     connect,
     cut,
     focus_of,
     foreign_errors,
     in_thread,
+    property_word,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +107,7 @@ class X11Windows:
         if opening is None:
             return
         if not opening.done():  # its thread goes on until its own deadline
-            opening.add_done_callback(_close_unused)
+            opening.add_done_callback(close_unused)
         elif opening.exception() is None:
             cut(opening.result())
             await close_display(opening.result())
@@ -119,19 +121,8 @@ def _load() -> None:
         import_module(f"Xlib.ext.{module}")
 
 
-def _close_unused(opening: "asyncio.Future[Display]") -> None:
-    """Let go of a connection that came too late."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().display.socket.close()
-
-
 def _focused(display: "Display") -> Window | None:
-    focus = focus_of(display)
-    client = focus.client
-    if focus.window == POINTER_ROOT:
-        client = _under_pointer(display)
-    elif focus.window and not client:  # the window manager's own; some give it the focus for an application
-        client = _property_word(display.screen().root, display.intern_atom("_NET_ACTIVE_WINDOW"))
+    client = aim_of(display).client
     return _described(display, client) if client else None
 
 
@@ -144,28 +135,13 @@ def _described(display: "Display", client: int) -> Window:
         id=f"x11:{client:#x}",
         app=str(name[1]) if name else "",
         title=_title(display, window),
-        pid=_property_word(window, display.intern_atom("_NET_WM_PID")) if local else 0,
+        pid=property_word(window, display.intern_atom("_NET_WM_PID")) if local else 0,
     )
 
 
 def _title(display: "Display", window: "Drawable") -> str:
     utf8 = window.get_full_text_property(display.intern_atom("_NET_WM_NAME"), display.intern_atom("UTF8_STRING"))
     return str(utf8 or window.get_wm_name() or "")
-
-
-def _property_word(window: "Drawable", atom: int) -> int:
-    """Return the first word of a property, 0 when it is not there."""
-    found = window.get_full_property(atom, 0)
-    return int(found.value[0]) if found is not None and found.format == 32 and len(found.value) else 0
-
-
-def _under_pointer(display: "Display") -> int:
-    """Return the application's window under the pointer, 0 when there is none."""
-    window: Any = display.screen().root
-    while window := window.query_pointer().child:
-        if window.get_wm_class():
-            return int(window.id)
-    return 0
 
 
 def _activate(display: "Display", client: int) -> bool:

@@ -180,11 +180,11 @@ class X11Selection:
 
     @classmethod
     def open(cls, session: Session, text: str) -> Self:
-        """Put a text on the clipboard of the session's display; blocks. Raises X11Error."""
+        """Put a text on the display's clipboard, for no clipboard manager to record; blocks. Raises X11Error."""
         thread = SelectionThread.open(session, while_owning=True)
         owner = thread.owner
         try:
-            thread.ask(lambda: owner.own(owner.atom("CLIPBOARD"), text_contents(owner, text, secret=False)))
+            thread.ask(lambda: owner.own(owner.atom("CLIPBOARD"), text_contents(owner, text, secret=True)))
         except X11Error:
             thread.close()
             raise

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from v2m.domain.delivery import Window
-from v2m.infrastructure._x11.display import Focus, focus_of
+from v2m.domain.delivery import Destination, Window
+from v2m.infrastructure._x11.display import Focus, still_in
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -24,11 +24,17 @@ class Look:
     window: int  # that keys go to
     held: tuple[int, ...] = ()  # keycodes of modifiers
     grabbed: bool = False  # by another program
+    down: frozenset[int] = frozenset()  # keycodes of all keys that are held
 
     @property
     def free(self) -> bool:
         """Whether keys that we press would arrive as they are."""
         return not self.held and not self.grabbed
+
+    @property
+    def is_hotkey(self) -> bool:
+        """Whether it may be a hotkey that is held: its owner has all keys as long as one is down."""
+        return not self.grabbed or bool(self.down)
 
 
 class UserKeys:
@@ -76,14 +82,17 @@ class UserKeys:
         if grab.status == X.GrabSuccess:
             self._display.ungrab_keyboard(X.CurrentTime)
         window = getattr(focus.focus, "id", focus.focus)
-        held = (keycode for keycode in self._modifiers if keys.map[keycode // 8] >> (keycode % 8) & 1)
-        return Look(int(window), tuple(held), grab.status in (X.AlreadyGrabbed, X.GrabFrozen))
+        down = frozenset(
+            8 * at + bit for at, byte in enumerate(keys.map) if byte for bit in range(8) if byte >> bit & 1
+        )
+        grabbed = grab.status in (X.AlreadyGrabbed, X.GrabFrozen)
+        return Look(int(window), tuple(self._modifiers & down), grabbed, down)
 
     def still_in(self, target: Focus, window: int) -> bool:
         """Tell whether this is the window that had the focus, or another part of it."""
-        return window == target.window or (target.client != 0 and focus_of(self._display).client == target.client)
+        return still_in(self._display, target, window)
 
-    def release(self, keycodes: tuple[int, ...]) -> None:
+    def release(self, keycodes: Collection[int]) -> None:
         """Let go of keys that the user holds: X11 has one state for all keyboards."""
         from Xlib import X
         from Xlib.ext import xtest
@@ -101,15 +110,21 @@ def is_wanted(focus: Focus, wanted: Window | None) -> bool:
     return wanted.id in (f"x11:{focus.client:#x}", f"x11:{focus.window:#x}")
 
 
+async def still_wanted(to: Destination) -> bool:
+    """Ask the desktop itself whether the window still has the focus: ids of a compositor mean nothing here."""
+    return to.stays is None or await to.stays()
+
+
 async def until_free(look: Callable[[], Awaitable[Look]], dictating: Callable[[], bool]) -> Look:
     """Wait until nobody holds a modifier or has grabbed the keyboard; return how it is then.
 
-    At most `WAIT_S`, in which the time of our own next recording does not count: its hotkey is held that long.
+    At most `WAIT_S`, in which the time does not count for which the hotkey of our own next recording is held. A grab
+    with no key down is somebody else's, a lock screen's for one, and always counts.
     """
     waited_s, before = 0.0, time.monotonic()
     while not (seen := await look()).free:
         now = time.monotonic()
-        if not dictating():
+        if not (seen.is_hotkey and dictating()):
             waited_s += now - before
         before = now
         if waited_s >= WAIT_S:
