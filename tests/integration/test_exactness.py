@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import stat
 
 import pytest
@@ -113,6 +114,11 @@ def test_it_does_not_grow_without_end(file, layouts):
 GOOD = {"version": 1, "layouts": {"German": {"wtype": {"cyrillic": False}}}}
 
 
+def test_a_pipe_in_its_place_is_no_table_and_is_not_waited_for(file, layouts):
+    os.mkfifo(file)
+    assert Exactness(file, layouts).refuses("wtype", "Да") == ""
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -125,6 +131,7 @@ GOOD = {"version": 1, "layouts": {"German": {"wtype": {"cyrillic": False}}}}
         json.dumps({**GOOD, "version": 2}),
         json.dumps({**GOOD, "layouts": []}),
         json.dumps({"version": 1, "layouts": {"German": []}}),
+        json.dumps({"version": 1, "layouts": {"half \ud800": {}}}),
         json.dumps({"version": 1, "layouts": {"German": {"wtype": {"martian": False}}}}),
         json.dumps({"version": 1, "layouts": {"German": {"wtype": {"cyrillic": 0}}}}),
         b"\xff\xfe".decode("latin-1"),

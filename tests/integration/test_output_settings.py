@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 FOOT = Window("1", "foot", "ssh host")
 SLACK = Window("2", "Slack", "general")
 GEDIT = Window("3", "org.gnome.gedit", "notes")
+FIREFOX = Window("5", "firefox", "a form")
 KRITA = Window("4", "krita", "a picture")
 
 
@@ -101,7 +102,7 @@ def test_exclude():
 
 def test_newline(settings):
     assert typed(settings, "one\ntwo", newline="space") == [["one two"]]
-    assert typed(settings, "one\ntwo", newline="newline") == [["one\ntwo"]]
+    assert typed(settings, "one\ntwo", FIREFOX, newline="newline") == [["one\ntwo"]]
 
 
 def test_trailing_space(settings):
@@ -191,7 +192,7 @@ def test_policy_paste_key(settings):
 
 
 def test_policy_newline(settings):
-    assert typed(settings, "one\ntwo", KRITA, rules=[{"newline": "newline"}]) == [["one\ntwo"]]
+    assert typed(settings, "one\ntwo", KRITA, rules=[{"app": "krita", "newline": "newline"}]) == [["one\ntwo"]]
     assert typed(settings, "one\ntwo", GEDIT, rules=[{"newline": "space"}]) == [["one two"]]
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.exclusive import Exclusive
 from v2m.application.deliver import Deliverer
+from v2m.application.survey import BUSY
 from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.policy import Manner
@@ -31,9 +33,13 @@ def deliver(outputs, text=TEXT, *, manner=Manner(), where=Deliver.TYPE, windows=
     clipboard = clipboard or MemoryOutput(name="clipboard")
     windows = windows or MemoryWindows(FOOT)
     placed = []
-    options = {key: how.pop(key) for key in ("others", "refuses", "patience_s", "dictating") if key in how}
+
+    async def note(place):
+        placed.append(place)
+
+    options = {key: how.pop(key) for key in ("others", "refuses", "patience_s", "dictating", "on_typing") if key in how}
     deliverer = Deliverer(
-        outputs=outputs, clipboard=clipboard, sessions=Desk(), windows=windows, on_placed=placed.append, **options
+        outputs=outputs, clipboard=clipboard, sessions=Desk(), windows=windows, on_placed=note, **options
     )
     to = Destination(DESKTOP, windows.now)
     delivery = asyncio.run(deliverer.deliver(text, where, to, manner, dictation=7, **how))
@@ -239,7 +245,114 @@ def test_a_password_field_found_late_ends_everything():
     )
 
 
+def test_what_was_typed_before_a_field_proved_secret_is_nothing_to_remember():
+    window: list[str] = []
+    asks = Says(OutputError("It asks.", reason=OutputReason.SECRET_FIELD, delivered=0), name="asks")
+    delivery, clipboard, placed = deliver([MemoryOutput(fail_after=3, texts=window), asks])
+    assert (delivery.secret, delivery.certainty, window) == (True, Certainty.UNCERTAIN, [TEXT[:3]])
+    assert (clipboard, placed) == ([], [])
+
+
+def test_whether_the_whole_text_is_on_the_clipboard_is_told():
+    assert deliver([MemoryOutput(fail_after=0)])[0].copied
+    assert deliver([MemoryOutput(fail_after=4)])[0].copied
+    assert deliver([], where=Deliver.COPY)[0].copied
+    assert not deliver([MemoryOutput()])[0].copied
+    assert not deliver([MemoryOutput(fail_after=4)], only="memory")[0].copied
+    broken = MemoryOutput(name="clipboard", fail_after=0)
+    assert not deliver([MemoryOutput(fail_after=4)], clipboard=broken)[0].copied
+
+
+class Looks(MemoryOutput):
+    """Remembers where it was to bring a text."""
+
+    async def deliver(self, text, to):
+        self.to = to
+        return await super().deliver(text, to)
+
+
+def test_only_who_asks_for_one_output_gets_the_clipboard_back_from_it():
+    output = Looks()
+    deliver([output])
+    assert not output.to.keep_clipboard
+    deliver([output], only="memory")
+    assert output.to.keep_clipboard
+
+
+def test_before_the_first_key_somebody_hears_of_it_once_and_not_where_nothing_is_typed():
+    heard: list[tuple[Session, list[str]]] = []
+    window: list[str] = []
+
+    async def hear(session):
+        heard.append((session, list(window)))
+
+    deliver([MemoryOutput(fail_after=3, texts=window), MemoryOutput(texts=window)], on_typing=hear)
+    assert heard == [(DESKTOP, [])]
+    deliver([Absent()], on_typing=hear)
+    deliver([MemoryOutput()], where=Deliver.COPY, on_typing=hear)
+    assert len(heard) == 1
+
+
+# --- what can be used, asked meanwhile ---
+
+
+async def surveyed_while_typing(output, meanwhile):
+    """Return what `meanwhile` gives, which is called while the output types."""
+    turn = asyncio.Lock()
+    deliverer = Deliverer(
+        outputs=[output], clipboard=MemoryOutput(), sessions=Desk(), windows=MemoryWindows(FOOT), typing=turn
+    )
+
+    async def type_it():
+        async with turn:
+            return await deliverer.deliver(TEXT, Deliver.TYPE, Destination(DESKTOP, FOOT), Manner())
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        delivery = group.create_task(type_it())
+        await output.typing.wait()
+        found = await meanwhile(deliverer)
+        output.go_on.set()
+    assert delivery.result().certainty is Certainty.SENT
+    assert not output.disturbed
+    return found
+
+
+def test_a_survey_during_a_long_text_disturbs_nothing_and_tells_what_was_found_last(monkeypatch):
+    monkeypatch.setattr("v2m.application.survey.SURVEY_WAIT_S", 0.01)
+    output = Exclusive(name="slow")
+    survey = asyncio.run(surveyed_while_typing(output, lambda deliverer: deliverer.survey({})))
+    assert survey.chosen == "slow"  # its probe before the text
+    assert survey.outputs[1] == ("memory", BUSY)
+    assert output.probed == 1
+
+
+def test_a_survey_waits_for_a_short_text():
+    output = Exclusive(name="slow")
+
+    async def meanwhile(deliverer):
+        asyncio.get_running_loop().call_soon(output.go_on.set)
+        return await deliverer.survey({})
+
+    survey = asyncio.run(surveyed_while_typing(output, meanwhile))
+    assert [found.usable for _, found in survey.outputs] == [True, True]
+    assert output.probed == 2
+
+
 # --- order and exclusions ---
+
+
+class PasswordField(MemoryOutput):
+    """One that finds out by what stands there afterwards."""
+
+    async def deliver(self, text, to):
+        delivery = await super().deliver(text, to)
+        raise OutputError("It shows dots.", reason=OutputReason.SECRET_FIELD, delivered=delivery.characters)
+
+
+def test_a_password_field_found_out_by_the_whole_text_leaves_it_nowhere_else():
+    following = MemoryOutput()
+    delivery, clipboard, placed = deliver([PasswordField(), following])
+    assert (delivery.secret, following.texts, clipboard, placed) == (True, [], [], [])
 
 
 def test_a_rule_names_the_outputs_and_their_order():
@@ -304,7 +417,7 @@ class Mute(MemoryOutput):
 
 
 def test_what_cannot_be_used_is_named_and_a_probe_that_hangs_is_given_up(monkeypatch):
-    monkeypatch.setattr("v2m.application.deliver.PROBE_S", 0.01)
+    monkeypatch.setattr("v2m.application.survey.PROBE_S", 0.01)
     assert deliver([Absent(name="one"), MemoryOutput(name="two")])[0].method == "two"
     assert deliver([Mute(name="one"), MemoryOutput(name="two")])[0].method == "two"
     assert deliver([Absent(name="one")])[0].detail == "one is not there. The text is on the clipboard."
@@ -332,6 +445,14 @@ def test_a_clipboard_that_fails_is_told_and_nothing_is_claimed(clipboard, monkey
 # --- Return after the text ---
 
 SUBMIT = Manner(submit=True)
+
+
+def test_return_is_never_pressed_where_nobody_knows_the_window():
+    keys = MemoryOutput(name="xtest")
+    delivery, _, placed = deliver([keys], windows=MemoryWindows(), manner=SUBMIT)
+    assert (keys.texts, placed[0].text) == ([TEXT], TEXT)
+    assert (delivery.certainty, delivery.characters) == (Certainty.SENT, len(TEXT))
+    assert "not known which window" in delivery.detail
 
 
 def test_return_is_pressed_after_the_text_by_an_output_that_presses_keys():
@@ -365,6 +486,13 @@ def test_without_keys_return_is_left_out_and_told():
     assert "Return was not pressed" in delivery.detail
 
 
+def test_return_is_not_pressed_in_a_window_for_a_text_that_went_to_a_file():
+    keys, file = MemoryOutput(name="xtest"), MemoryOutput(name="file", certainty=Certainty.CONFIRMED)
+    manner = Manner(outputs=("file",), submit=True)
+    delivery, _, _ = deliver([keys], manner=manner, others=[file])
+    assert (delivery.method, file.texts, keys.texts) == ("file", [TEXT], [])
+
+
 def test_return_is_pressed_only_where_it_is_wished():
     keys = MemoryOutput(name="xtest")
     deliver([keys])
@@ -382,7 +510,7 @@ def test_return_is_pressed_only_where_it_is_wished():
 def test_the_reason_is_one_of_this_kind_of_desktop(variables, reason):
     class Refuses(MemoryOutput):
         async def probe(self, session):
-            return Availability(usable=False, reason=self.name)
+            return Availability(usable=False, reason=self.name, foreign=self.name == wayland)
 
     wayland = "There is no Wayland compositor in this session."
     names = ["The seat is taken." if "WAYLAND_DISPLAY" in variables else wayland, "The display :1 does not let us in."]

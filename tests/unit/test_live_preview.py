@@ -56,7 +56,7 @@ class Scene:
             windows=MemoryWindows(Window("sway:1", "editor")),
             guard=self.guard,
         )
-        self.turn = Turn(self.preview)
+        self.turn = Turn(self.preview, asyncio.Lock())
 
     def record(self, dictation):
         self.events.publish(StateChanged("recording", 0, dictation))

@@ -147,12 +147,23 @@ def test_names_of_an_application(app: str, names: tuple[str, ...]) -> None:
     assert names_of(app) == names
 
 
+@pytest.mark.parametrize("app", ["", "scratch"])
+def test_an_unknown_window_may_be_a_terminal_and_gets_no_line_break(app: str) -> None:
+    everywhere = Rule(wishes=Manner(newline="newline"), apps=("*",))
+    for rules in ((), (everywhere,)):
+        decision = Policy(rules, replace(PLAIN, newline="newline")).decide(Target(app=app))
+        assert decision.manner.newline == "space"
+        assert decision.reasons[-1].startswith("A line break is a space")
+    named = Rule(wishes=Manner(newline="newline"), apps=("scr*",))
+    assert Policy((named,), PLAIN).decide(Target(app="scratch")).manner.newline == "newline"
+
+
 def test_what_the_settings_say_holds_where_no_rule_does(tmp_path: Path) -> None:
     nothing = tmp_path / "config.toml"
     nothing.touch()
     wishes = {"output.newline": "newline", "output.trailing_space": True}
     policy = make_policy(load_settings(wishes, config_file=nothing))
-    assert policy.decide(Target(app="krita")).manner.newline == "newline"
+    assert policy.decide(Target(app="firefox")).manner.newline == "newline"
     assert policy.decide(Target(app="foot")).manner.newline == "space"
     assert policy.decide(Target(app="slack")).manner.newline == "space"
     assert policy.decide(Target(app="code")).manner.newline == "space"

@@ -13,10 +13,10 @@ from v2m.application.announce import Announcer
 from v2m.application.deliver import Deliverer
 from v2m.application.handover import Handover
 from v2m.application.ledger import Ledger
-from v2m.application.second_thoughts import LONGEST_S, SecondThoughts, Version
+from v2m.application.second_thoughts import SecondThoughts, Version
 from v2m.core.events import EventBus
-from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Placed
-from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.delivery import LONGEST_UNDO_S, Certainty, Deliver, Delivery, Destination, Placed
+from v2m.domain.dictation import FINAL, HistoryEntry, Phase
 from v2m.domain.errors import OutputError, ProtocolError, StateError
 from v2m.domain.policy import Manner, Policy
 from v2m.infrastructure.desktop.memory import MemoryGuard, MemoryNotifier
@@ -30,7 +30,7 @@ RAW, TEXT = "so we meet on thursday", "We meet on Thursday."
 class Scene:
     """The application's own parts around fields that are strings."""
 
-    def __init__(self, *, sees=True, blind=True):
+    def __init__(self, *, sees=True, blind=True, output=FieldOutput):
         self.fields, self.events, self.history = Fields(), EventBus(), MemoryHistory()
         self.guard, self.now_s = MemoryGuard(), 0.0
         self.watch = FieldWatch(self.fields)
@@ -44,10 +44,11 @@ class Scene:
             when_moved="hold",
         )
         deliverer = Deliverer(
-            outputs=[FieldOutput(self.fields)],
+            outputs=[output(self.fields)],
             clipboard=FieldClipboard(self.fields),
             sessions=self.fields,
             windows=self.fields,
+            on_typing=self._typing,
             on_placed=self._placed,
         )
         self.announcer = Announcer(MemoryNotifier())
@@ -81,15 +82,18 @@ class Scene:
         await self.history.move(number, Phase.CAPTURED)
         await self.history.move(number, Phase.TRANSCRIBED, raw=RAW, text=TEXT)
         delivery = await self.handover.again(number, TEXT, Deliver.TYPE, {})
-        await self.settled()
         return number, delivery
 
-    def _placed(self, placed):
-        self.thoughts.remember(placed)
+    async def _typing(self, session):
+        await self.thoughts.typing(session)
 
-    async def settled(self):
-        """Return once the watch has begun."""
-        for _ in range(5):
+    async def _placed(self, placed):
+        await self.thoughts.remember(placed)
+
+    async def begun(self):
+        """Return once the desktop has let the watch begin."""
+        before = len(self.watch.sessions)
+        while len(self.watch.sessions) == before:
             await asyncio.sleep(0)
 
     async def row(self, number):
@@ -156,7 +160,7 @@ async def _uncertain(scene):
 
 async def _late(scene):
     await scene.dictate()
-    scene.now_s = LONGEST_S + 1
+    scene.now_s = LONGEST_UNDO_S + 1
     return "too long ago"
 
 
@@ -186,7 +190,7 @@ async def _changed(scene):
 
 
 async def _filed(scene):
-    scene.thoughts.remember(
+    await scene.thoughts.remember(
         Placed(None, TEXT, Delivery("file", Certainty.CONFIRMED, len(TEXT)), Destination(SESSION, WINDOWS[0]))
     )
     return "not typed into a window"
@@ -194,7 +198,7 @@ async def _filed(scene):
 
 async def _other_session(scene):
     await scene.dictate()
-    scene.thoughts.remember(
+    await scene.thoughts.remember(
         Placed(None, TEXT, Delivery("keys", Certainty.SENT, len(TEXT)), Destination(type(SESSION)({"DISPLAY": ":9"})))
     )
     return "another desktop session"
@@ -230,12 +234,38 @@ def test_keys_are_not_tried_where_the_window_is_seen_to_hold_something_else():
     play(scenario)
 
 
-def test_keys_wait_for_the_watch_that_has_not_begun():
+def test_a_key_between_the_first_of_ours_and_the_answer_is_noticed():
+    class Hasty(FieldOutput):
+        async def deliver(self, text, to):
+            delivery = await super().deliver(text, to)
+            self.fields.press("x")
+            return delivery
+
     async def scenario(scene):
-        await scene.handover.type(TEXT, Deliver.TYPE, {})  # and no moment for the watch to begin
+        await scene.handover.type(TEXT, Deliver.TYPE, {})
+        with pytest.raises(StateError, match="pressed since"):
+            await scene.thoughts.undo({})
+        assert scene.fields.text == TEXT + "x"
+
+    play(scenario, sees=False, output=Hasty)
+
+
+def test_where_the_watch_had_not_begun_in_time_keys_remove_nothing_then_or_later(monkeypatch):
+    monkeypatch.setattr("v2m.application.second_thoughts.READY_S", 0.01)
+
+    async def scenario(scene):
+        scene.watch.answers.clear()
+        await scene.handover.type(TEXT, Deliver.TYPE, {})
+        assert scene.fields.text == TEXT
         with pytest.raises(StateError, match="not certain"):
             await scene.thoughts.undo({})
-        await scene.settled()
+        scene.watch.answers.set()
+        await scene.begun()
+        with pytest.raises(StateError, match="not certain"):
+            await scene.thoughts.undo({})
+        assert scene.fields.text == TEXT
+        scene.fields.text = ""
+        await scene.handover.type(TEXT, Deliver.TYPE, {})
         await scene.thoughts.undo({})
         assert scene.fields.text == ""
 
@@ -267,8 +297,9 @@ def test_raw_and_refined_take_each_others_place():
         await scene.dictate()
         for version, text in [(Version.RAW, RAW), (Version.REFINED, TEXT), (Version.RAW, RAW)]:
             swap = await scene.thoughts.swap(version, {})
-            await scene.settled()
             assert (scene.fields.text, swap.text, swap.taken_back) == ("> " + text, text, True)
+            row = await scene.row(swap.dictation)
+            assert (row.phase, row.certainty, row.characters) == (Phase.DELIVERED, Certainty.SENT, len(text))
             with pytest.raises(StateError, match="is what was typed"):
                 await scene.thoughts.swap(version, {})
         assert scene.fields.clipboard == ""
@@ -321,6 +352,27 @@ def test_a_password_prompt_gets_no_version_and_loses_nothing():
     play(scenario)
 
 
+def test_a_version_for_a_window_that_lost_the_focus_meanwhile_is_held_and_its_row_says_so():
+    class Leaving(BlindEraser):
+        async def erase(self, text, to):
+            removed = await super().erase(text, to)
+            self.fields.now = WINDOWS[1]
+            return removed
+
+    async def scenario(scene):
+        number, _ = await scene.dictate()
+        scene.thoughts._erasers = (Leaving(scene.fields),)
+        swap = await scene.thoughts.swap(Version.RAW, {})
+        row = await scene.row(number)
+        assert (row.phase, row.certainty, row.characters) == (Phase.HELD, Certainty.HELD, 0)
+        assert (swap.delivery.certainty, swap.delivery.copied, scene.fields.clipboard) == (Certainty.HELD, True, RAW)
+        assert row.reason == swap.delivery.detail
+        assert "mail" in row.reason
+        assert scene.fields.contents == {window.id: "" for window in WINDOWS}
+
+    play(scenario)
+
+
 # --- any order --------------------------------------------------------------------------------------
 
 DONE = ["dictate", "undo", "raw", "refined", "again"]
@@ -353,7 +405,6 @@ async def _step(scene, step, fault):
         entry = await scene.history.get(None)
         if entry is not None:
             delivery = await scene.handover.again(entry.dictation, entry.text, Deliver.TYPE, {})
-            await scene.settled()
             _check_typed(fields, before, entry.text, delivery)
     elif step == "undo":
         await _check_undo(scene, before)
@@ -409,11 +460,13 @@ async def _check_swap(scene, before, version):
     except (StateError, ProtocolError):
         assert fields.text == before
         return
-    await scene.settled()
     assert swap.text == text
     if swap.taken_back:
         base = before[: -len(RAW)] if before.endswith(RAW) else before[: -len(TEXT)]
         _check_typed(fields, base, text, swap.delivery)
+        row = await scene.row(swap.dictation)
+        assert row.phase in FINAL
+        assert (row.certainty, row.characters) == (swap.delivery.certainty, swap.delivery.characters)
     else:
         assert before.startswith(fields.text)
         assert (fields.clipboard, swap.delivery.certainty) == (text, Certainty.HELD)

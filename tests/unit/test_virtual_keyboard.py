@@ -130,3 +130,21 @@ def test_blind_typing_beyond_a_burst_keeps_a_pace_that_an_application_survives()
     delivery, times = _with(scenario)
     assert (delivery.certainty, len(times)) == (Certainty.SENT, 2 * len(text))
     assert times[2 * BATCH] - times[0] >= PACED_PAUSE_S
+
+
+def test_a_look_at_another_compositor_leaves_the_text_that_is_being_typed_alone():
+    async def scenario(compositor):
+        output, keys = VirtualKeyboardOutput(), []
+        async with ScriptedCompositor() as other, asyncio.TaskGroup() as tasks:
+
+            def look_elsewhere(_, arguments):
+                keys.append(arguments)
+                if len(keys) == 2 * BATCH:
+                    tasks.create_task(output.probe(Session({"WAYLAND_DISPLAY": other.path})))
+
+            compositor.on(KEYBOARD, 1, look_elsewhere)
+            return await _deliver(output, "x" * 200, compositor), len(keys), other.requests
+
+    delivery, keys, seen = _with(scenario)
+    assert seen  # it did look
+    assert (delivery.certainty, delivery.characters, keys) == (Certainty.SENT, 200, 400)

@@ -95,7 +95,9 @@ class Aim:
             hold = whereabouts(seen.window, now)
         if secret:
             return self._guarded(session, secret, seen, now, held=held, language=language)
-        window = seen.window if hold or (held and seen.window) else now
+        window = now
+        if seen.window is not None and (hold or held or (now is None and self._when_moved != "follow")):
+            window = seen.window  # where the desktop does not tell now, outputs still keep to where it was
         return replace(self._aimed(session, window if where is Deliver.TYPE else None, language), hold=hold)
 
     async def _look(self, hint: Mapping[str, str]) -> tuple[Session, Window | None, str]:

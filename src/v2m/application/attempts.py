@@ -87,10 +87,10 @@ def failed(name: str, text: str, error: OutputError) -> Part:
     """Judge a failure: what went out for certain is not typed again, and what is not known ends the delivery."""
     log.warning("output %s: %s, %s characters went out", name, error.reason, error.delivered)
     offered, detail = len(text), str(error)
+    secret = error.reason is OutputReason.SECRET_FIELD
     typed = _within(error.delivered, offered)
     if typed is None or typed == offered > 0:
-        return Part(Attempt(name, offered, typed, Certainty.UNCERTAIN, detail), ended=True)
-    secret = error.reason is OutputReason.SECRET_FIELD
+        return Part(Attempt(name, offered, typed, Certainty.UNCERTAIN, detail), ended=True, secret=secret)
     certainty = Certainty.SENT if typed else Certainty.HELD
     return Part(Attempt(name, offered, typed, certainty, detail), ended=secret, secret=secret)
 

@@ -6,11 +6,12 @@ known how much went out, nothing more is typed.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from typing import Final
 
 from v2m.application.attempts import Course, Part, failed, silent, taken
+from v2m.application.survey import PROBE_S, Probes, Survey
 from v2m.domain.aiming import has_moved
 from v2m.domain.delivery import Attempt, Certainty, Deliver, Delivery, Destination, Placed, Session
 from v2m.domain.errors import OutputError
@@ -20,10 +21,11 @@ from v2m.domain.ports import Availability, SessionEnvironment, TextOutput, Windo
 CLIPBOARD: Final = "clipboard"
 # Outputs in which a line break is the Return key; the others would insert a character, or paste one.
 PRESS_RETURN: Final = frozenset({"virtual-keyboard", "xtest", "wtype", "xdotool", "portal", "ydotool", "dotool"})
-PROBE_S: Final = 5.0  # every probe has shorter deadlines of its own
+NO_WINDOWS: Final = frozenset({"file"})  # a text that is elsewhere is no reason to press Return in a window
 COPY_S: Final = 10.0  # the clipboard has them too
 ON_CLIPBOARD: Final = "The text is on the clipboard."
 MOVED: Final = "Another window got the focus."
+NO_WINDOW: Final = "Return was not pressed: it is not known which window has the focus."
 
 
 def patience_s(characters: int) -> float:
@@ -34,18 +36,8 @@ def patience_s(characters: int) -> float:
     return 120.0 + 0.25 * characters
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Where words would go now, and why each way is in or out."""
-
-    session: Session
-    outputs: tuple[tuple[str, Availability], ...]
-    others: tuple[tuple[str, Availability], ...] = ()  # used only where a rule names them
-
-    @property
-    def chosen(self) -> str | None:
-        """Name of the first usable output."""
-        return next((name for name, found in self.outputs if found.usable), None)
+async def _nothing(_: object) -> None:
+    """Hear of it and do nothing."""
 
 
 class Deliverer:
@@ -63,20 +55,28 @@ class Deliverer:
         windows: Windows,
         others: Sequence[TextOutput] = (),
         refuses: Callable[[str, str], str] = lambda output, text: "",
-        on_placed: Callable[[Placed], None] = lambda placed: None,
+        on_typing: Callable[[Session], Awaitable[None]] = _nothing,
+        on_placed: Callable[[Placed], Awaitable[None]] = _nothing,
         patience_s: Callable[[int], float] = patience_s,
         dictating: Callable[[], bool] = lambda: False,
+        typing: asyncio.Lock | None = None,
     ) -> None:
-        """`others` type only where they are named; `refuses` says why an output is not to be used for a text."""
+        """`others` type only where they are named; `refuses` says why an output is not to be used for a text.
+
+        `on_typing` hears before the first output is asked, `on_placed` after the last; `dictating`: a hotkey of ours
+        is held; `typing` is locked by whoever has the turn.
+        """
         self._outputs = tuple(outputs)
         self._others = tuple(others)
         self._clipboard = clipboard
         self._sessions = sessions
         self._windows = windows
         self._refuses = refuses
+        self._on_typing = on_typing
         self._on_placed = on_placed
         self._patience_s = patience_s
         self._dictating = dictating
+        self._probes = Probes(typing or asyncio.Lock())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,13 +84,9 @@ class Deliverer:
         return tuple(output.name for output in (*self._outputs, *self._others))
 
     async def survey(self, hint: Mapping[str, str]) -> Survey:
-        """Probe the live session; types nothing."""
+        """Probe the live session; types nothing, and disturbs nothing that is being typed."""
         session = await self._sessions.current(hint)
-        chain, others = [
-            tuple([(output.name, await _probe(output, session)) for output in outputs])
-            for outputs in ((*self._outputs, self._clipboard), self._others)
-        ]
-        return Survey(session, chain, others)
+        return await self._probes.survey((*self._outputs, self._clipboard), self._others, session)
 
     async def deliver(
         self,
@@ -111,10 +107,10 @@ class Deliverer:
         if where is Deliver.COPY:
             return await self._copy(text, to.session, Certainty.SENT)
         delivery = await self._type(text, to, manner, only)
-        if delivery.characters or delivery.certainty is Certainty.UNCERTAIN:
+        if (delivery.characters or delivery.certainty is Certainty.UNCERTAIN) and not delivery.secret:
             entered = bool(delivery.attempts) and delivery.characters > len(text)
             went_out = f"{text}\n" if entered else text[: delivery.characters]
-            self._on_placed(Placed(dictation, went_out, delivery, to))
+            await self._on_placed(Placed(dictation, went_out, delivery, to))
         return delivery
 
     async def hold(self, text: str, to: Destination, reason: str) -> Delivery:
@@ -123,15 +119,19 @@ class Deliverer:
 
     async def _type(self, text: str, to: Destination, manner: Manner, only: str) -> Delivery:
         course = Course(text)
-        reasons: list[str] = []
+        unusable: list[Availability] = []
+        to = replace(to, keep_clipboard=bool(only))
         for output in self._chain(manner, only, text):
             if output is self._clipboard:
                 if course.done == 0:
                     return await self._copy(text, to.session, Certainty.SENT)
                 break
-            if reason := await self._unusable(output, course.rest, to, known=not only):
-                reasons.append(reason)
+            found = await self._usable(output, course.rest, to, known=not only)
+            if not found.usable:
+                unusable.append(found)
                 continue
+            if not course.parts:
+                await self._on_typing(to.session)
             if await self._left(to):
                 course.parts.append(_untouched(output, course.rest))
                 break
@@ -139,21 +139,21 @@ class Deliverer:
             course.parts.append(part)
             if part.ended:
                 break
-        return await self._conclude(course, to, manner, reasons, only)
+        return await self._conclude(course, to, manner, unusable, only)
 
     async def _conclude(
-        self, course: Course, to: Destination, manner: Manner, reasons: Sequence[str], only: str
+        self, course: Course, to: Destination, manner: Manner, unusable: Sequence[Availability], only: str
     ) -> Delivery:
         """Say how it ended, and bring to the clipboard what may not have arrived."""
         if any(part.secret for part in course.parts):
             return course.delivery(Certainty.UNCERTAIN if course.done else Certainty.HELD, course.failures[-1])
         if course.done == 0 and course.uncertain is None:
-            return await self._hold(course, to, _why(to.session, course.failures, reasons), only)
+            return await self._hold(course, to, _why(to.session, course.failures, unusable), only)
         if course.uncertain is not None:
             detail = f"{course.uncertain.attempt.detail} Perhaps not all was typed."
         elif course.rest:
             typed = f"Only the first {course.done} of {len(course.text)} characters were typed."
-            detail = f"{_why(to.session, course.failures, reasons)} {typed}"
+            detail = f"{_why(to.session, course.failures, unusable)} {typed}"
         elif await self._left(to):  # which of the two windows has it is not known
             detail = f"{MOVED} Perhaps not all was typed."
         else:
@@ -163,7 +163,7 @@ class Deliverer:
         if only:
             return uncertain
         copied = await self._copy(course.text, to.session, Certainty.UNCERTAIN)
-        return replace(uncertain, detail=f"{uncertain.detail} {copied.detail}".strip())
+        return replace(uncertain, detail=f"{uncertain.detail} {copied.detail}".strip(), copied=copied.copied)
 
     async def _hold(self, course: Course, to: Destination, why: str, only: str) -> Delivery:
         """Nothing went out: the text goes to the clipboard."""
@@ -174,9 +174,13 @@ class Deliverer:
 
     async def _submit(self, delivery: Delivery, to: Destination, manner: Manner) -> Delivery:
         """Press Return after a text that certainly stands there, in the same window or not at all."""
+        if delivery.method in NO_WINDOWS:
+            return delivery
+        if to.window is None:
+            return replace(delivery, detail=NO_WINDOW)
         wished, usual = self._chain(manner, "", "\n"), self._chain(Manner(), "", "\n")
         for output in dict.fromkeys((*wished, *usual)):
-            if output.name not in PRESS_RETURN or await self._unusable(output, "\n", to, known=False):
+            if output.name not in PRESS_RETURN or not (await self._usable(output, "\n", to, known=False)).usable:
                 continue
             if await self._left(to):
                 return replace(delivery, detail=f"{MOVED} Return was not pressed.")
@@ -202,12 +206,12 @@ class Deliverer:
         typing.sort(key=lambda output: not output.at_best.with_text(text))
         return [*typing, *chain[len(typing) :]]
 
-    async def _unusable(self, output: TextOutput, text: str, to: Destination, *, known: bool) -> str:
-        """Return why an output cannot bring the text there; `known`: its record of exactness counts too."""
-        found = await _probe(output, to.session)
-        if not found.usable:
-            return found.reason
-        return self._refuses(output.name, text) if known else ""
+    async def _usable(self, output: TextOutput, text: str, to: Destination, *, known: bool) -> Availability:
+        """Tell whether an output can bring the text there; `known`: its record of exactness counts too."""
+        found = await self._probes.ask(output, to.session)
+        if found.usable and known and (reason := self._refuses(output.name, text)):
+            return Availability(usable=False, reason=reason)
+        return found
 
     async def _offer(self, output: TextOutput, text: str, to: Destination) -> Part:
         async def stays() -> bool:
@@ -223,7 +227,7 @@ class Deliverer:
         return taken(output.name, text, delivery)
 
     async def _walled(self, work: Awaitable[Delivery], patience_s: float) -> Delivery:
-        """Give an output its time; while the user dictates on it waits for the keys of the hotkey, without limit.
+        """Give an output its time; it may wait for the hotkey that is held for the next recording, without limit.
 
         Raises:
             TimeoutError: it missed every deadline of its own, and this one.
@@ -262,7 +266,7 @@ class Deliverer:
         except (OutputError, TimeoutError) as error:
             why = str(error) or "The clipboard does not answer."
             return Delivery("none", Certainty.HELD, 0, detail=reason or why)
-        return Delivery(CLIPBOARD, certainty, 0, detail=f"{reason} {ON_CLIPBOARD}".strip())
+        return Delivery(CLIPBOARD, certainty, 0, detail=f"{reason} {ON_CLIPBOARD}".strip(), copied=True)
 
     async def aclose(self) -> None:
         """Release every output."""
@@ -270,25 +274,16 @@ class Deliverer:
             await output.aclose()
 
 
-async def _probe(output: TextOutput, session: Session) -> Availability:
-    try:
-        async with asyncio.timeout(PROBE_S):
-            return await output.probe(session)
-    except TimeoutError:
-        return Availability(usable=False, reason=f"{output.name} does not answer.")
-
-
 def _untouched(output: TextOutput, text: str) -> Part:
     """Return the part of an output that was not asked any more."""
     return Part(Attempt(output.name, len(text), 0, Certainty.HELD, MOVED), ended=True)
 
 
-def _why(session: Session, failures: Sequence[str], reasons: Sequence[str]) -> str:
+def _why(session: Session, failures: Sequence[str], unusable: Sequence[Availability]) -> str:
     """Say why nothing could be typed: what failed counts before what was not there to be tried."""
     if not (session.wayland or session.x11):
         return "There is no desktop session to type into."
     if MOVED in failures:
         return MOVED
-    other_kind = "There is no X11" if session.wayland else "There is no Wayland"  # true, and no help
-    in_session = [reason for reason in reasons if not reason.startswith(other_kind)]
-    return [*failures, *in_session, *reasons, "No way of typing is switched on."][0]
+    reasons = [found.reason for found in sorted(unusable, key=lambda found: found.foreign)]
+    return [*failures, *reasons, "No way of typing is switched on."][0]

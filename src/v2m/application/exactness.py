@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20  # a layout takes about 2 kB
 MAX_LAYOUTS: Final = 50  # the newest ones are kept
+MAX_OUTPUTS: Final = 32  # of a layout; there are twelve
 
 Results = Mapping[str, Mapping[TextClass, bool]]  # output → class → whether it arrived exactly
 Table = dict[str, dict[str, dict[TextClass, bool]]]  # layout → results, in the order of their checks
@@ -62,6 +63,8 @@ class Exactness:
         """
         known = self._table.pop(layout, {})
         known.update({output: dict(found) for output, found in results.items()})
+        for oldest in list(known)[:-MAX_OUTPUTS]:
+            del known[oldest]
         self._table[layout] = known
         for oldest in list(self._table)[:-MAX_LAYOUTS]:
             del self._table[oldest]
@@ -89,8 +92,9 @@ class _Noticed:
 def load(file: Path) -> Table:
     """Return the table of a file; empty when there is none or it is not what we wrote."""
     try:
-        with file.open("rb") as opened:
-            return parse(json.loads(opened.read(MAX_BYTES + 1)))
+        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not keep us waiting
+        with os.fdopen(fd, "rb") as opened:
+            return parse(json.loads(opened.read(MAX_BYTES + 1) or b""))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -103,9 +107,15 @@ def parse(content: Any) -> Table:  # noqa: ANN401 - JSON
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ValueError("it is of another version")
     return {
-        layout: {output: _results(found) for output, found in _object(outputs).items()}
+        _text(layout): {_text(output): _results(found) for output, found in _object(outputs).items()}
         for layout, outputs in _object(content.get("layouts")).items()
     }
+
+
+def _text(name: str) -> str:
+    """Return a name that can be written. Raises ValueError: it holds half a character."""
+    name.encode()
+    return name
 
 
 def _object(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

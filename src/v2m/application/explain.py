@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any, Final
 
-from v2m.application.deliver import CLIPBOARD, Deliverer, Survey
+from v2m.application.deliver import CLIPBOARD, Deliverer
+from v2m.application.survey import Survey
 from v2m.domain.policy import WISHES, Manner, Policy, Target, worded
 from v2m.domain.ports import Availability, Windows
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from v2m.application.aim import Aim, Aimed
 from v2m.application.announce import Announcer
-from v2m.application.deliver import ON_CLIPBOARD, Deliverer
+from v2m.application.deliver import Deliverer
 from v2m.application.ledger import Ledger
 from v2m.application.preview import Turn
 from v2m.core.events import EventBus
@@ -168,8 +168,8 @@ def refusal(reason: str) -> OutputError:
 
 def _reason(delivery: Delivery) -> str:
     """Say why a text was not plainly delivered, and where it is."""
-    copied = delivery.detail.endswith(ON_CLIPBOARD)
-    return " ".join(filter(None, (delivery.detail, "" if copied else "The text is kept: v2m last shows it.")))
+    kept = "" if delivery.copied else "The text is kept: v2m last shows it."
+    return " ".join(filter(None, (delivery.detail, kept)))
 
 
 def _phase(where: Deliver, delivery: Delivery) -> Phase:

@@ -115,9 +115,10 @@ class LivePreview:
 class Turn:
     """The right to change the focused field: one at a time, and never with a preview in it."""
 
-    def __init__(self, preview: LivePreview) -> None:
+    def __init__(self, preview: LivePreview, typing: asyncio.Lock) -> None:
+        """`typing` is held with it; who only looks at ways of typing takes that, and leaves the preview alone."""
         self._preview = preview
-        self._lock = asyncio.Lock()
+        self._lock = typing
 
     async def __aenter__(self) -> None:
         await self._lock.acquire()

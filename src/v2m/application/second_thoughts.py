@@ -6,6 +6,7 @@ Every refusal leaves the window as it is. A removal that broke off is told, and 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -16,15 +17,16 @@ from v2m.application.handover import Handover, refusal
 from v2m.application.ledger import Ledger
 from v2m.core.events import EventBus
 from v2m.domain.aiming import has_moved
-from v2m.domain.delivery import Certainty, Deliver, Delivery, Destination, Placed, Window
-from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.delivery import LONGEST_UNDO_S, Certainty, Deliver, Delivery, Destination, Placed, Session, Window
+from v2m.domain.dictation import FINAL, HistoryEntry, Phase
 from v2m.domain.errors import OutputError, OutputReason, ProtocolError, StateError, V2mError
 from v2m.domain.events import Undone
 from v2m.domain.policy import Manner, worded
 from v2m.domain.ports import Eraser, History, InputWatch, SessionEnvironment, Windows
 
-LONGEST_S: Final = 600.0  # later than that nobody means the last dictation
 HOTKEY_S: Final = 0.5  # from the first key of a hotkey until its command has reached us; a spawned v2m takes 0.15
+# How long a text waits for the watch. Measured: 1 ms on Wayland, 7…15 ms on X11, the first time in a process 95 ms.
+READY_S: Final = 0.25
 PATIENCE_S: Final = 60.0  # every eraser has deadlines of its own; the longest text takes BackSpace 10 s
 TAKEN_BACK: Final = "It was taken back; v2m again types it anew."
 # What these took stands in no window.
@@ -90,22 +92,35 @@ class SecondThoughts:
         self._last: Placed | None = None
         self._at = 0.0
         self._watched: Placed | None = None  # since this one every touch is noticed
-        self._new = asyncio.Event()
+        self._session = Session()
+        self._wanted, self._begun = asyncio.Event(), asyncio.Event()
+        self._in_time = False  # the watch had begun before the first key
 
-    def remember(self, placed: Placed) -> None:
-        """Take note of a text that went out just now; it takes the place of the one before. Returns at once."""
-        self._last, self._at = placed, self._clock()
-        self._watched = None
-        self._new.set()
+    async def typing(self, session: Session) -> None:
+        """Begin to watch: a text is about to go out. Returns soon, also where the desktop does not answer."""
+        self._watched, self._session = None, session
+        self._begun.clear()
+        self._wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                await self._begun.wait()
+        self._in_time = self._begun.is_set()
+
+    async def remember(self, placed: Placed) -> None:
+        """Take note of a text that went out just now; it takes the place of the one before."""
+        self._last, self._at, self._watched = placed, self._clock(), None
+        if self._in_time:
+            await self._watch.settled()
+            self._watched = placed
 
     async def run(self) -> None:
-        """Watch the keyboard after each text, until cancelled."""
+        """Watch the keyboard from each text on, until cancelled."""
         while True:
-            await self._new.wait()
-            self._new.clear()
-            if (placed := self._last) is not None:
-                await self._watch.begin(placed.to.session)
-                self._watched = placed if placed is self._last else None
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._watch.begin(self._session)
+            if not self._wanted.is_set():
+                self._begun.set()
 
     async def undo(self, hint: Mapping[str, str]) -> Removal:
         """Remove what was typed last.
@@ -148,6 +163,7 @@ class SecondThoughts:
         to, untouched = await self._still_there(last, hint)
         refused: list[str] = []
         begun = False
+        before = await self._phase(last)
         for eraser in self._erasers:
             if not (eraser.looks or untouched):
                 refused.append(UNTOLD)
@@ -164,7 +180,7 @@ class SecondThoughts:
             if eraser.looks and removed.reason is not OutputReason.UNSEEN:
                 break
         if begun:
-            await self._move(last, Phase.DELIVERED)
+            await self._move(last, before)
         raise _refusal(refused[-1] if refused else "No way of removing text can be used here.")
 
     def _known(self) -> Placed:
@@ -177,7 +193,7 @@ class SecondThoughts:
         used = {attempt.method for attempt in last.delivery.attempts if attempt.characters} or {last.delivery.method}
         if used & ELSEWHERE:
             raise _refusal("The last text was not typed into a window.")
-        if self._clock() - self._at > LONGEST_S:
+        if self._clock() - self._at > LONGEST_UNDO_S:
             raise _refusal("The last text was typed too long ago.")
         return last
 
@@ -215,7 +231,7 @@ class SecondThoughts:
         detail = f"Perhaps only a part was removed: {error} {copied.detail}".strip()
         uncertain = Delivery(eraser.name, Certainty.UNCERTAIN, last.delivery.characters, detail=detail)
         if last.dictation is not None:
-            await self._handover.settle(last.dictation, Deliver.TYPE, uncertain)
+            await self._handover.settle(last.dictation, Deliver.TYPE, replace(uncertain, copied=copied.copied))
         return OutputError(detail, reason=error.reason, delivered=None, hint="v2m last shows the text.")
 
     async def _gone(self, last: Placed, removed: Delivery) -> Removal:
@@ -227,6 +243,11 @@ class SecondThoughts:
 
     def _forget(self) -> None:
         self._last = self._watched = None
+
+    async def _phase(self, last: Placed) -> Phase:
+        """Return where the row rests: `v2m again` may have held since what was typed before."""
+        entry = await self._history.get(last.dictation) if last.dictation is not None else None
+        return entry.phase if entry is not None and entry.phase in FINAL else Phase.DELIVERED
 
     async def _move(self, last: Placed, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
         if last.dictation is not None:
@@ -258,18 +279,15 @@ class SecondThoughts:
     async def _put(self, entry: HistoryEntry, text: str, aimed: Aimed, hint: Mapping[str, str]) -> Delivery:
         """Type it where the first version was, as any dictation is."""
         now = await self._aim(aimed.to.window, hint, entry)
-        where = Deliver.COPY if now.hold else Deliver.TYPE
-        delivery = await self._handover.bring(entry.dictation, text, where, now)
-        await self._handover.settle(entry.dictation, Deliver.TYPE, delivery, hold=now.hold)
-        if now.hold:
-            return replace(delivery, certainty=Certainty.HELD, detail=f"{now.hold} {delivery.detail}".strip())
+        delivery = await self._handover.bring(entry.dictation, text, Deliver.TYPE, now)
+        await self._handover.settle(entry.dictation, Deliver.TYPE, delivery)
         return delivery
 
     async def _copy(self, text: str, aimed: Aimed, version: Version, why: V2mError) -> Delivery:
         copied = Delivery("none", Certainty.HELD, 0)
         if aimed.copyable:
             copied = await self._deliverer.deliver(text, Deliver.COPY, aimed.to, aimed.manner)
-        where = f"The {version.value} text is on the clipboard." if copied.method != "none" else ""
+        where = f"The {version.value} text is on the clipboard." if copied.copied else ""
         return replace(copied, certainty=Certainty.HELD, detail=f"{why} Nothing was typed. {where}".strip())
 
 

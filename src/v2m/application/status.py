@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from v2m import __version__
-from v2m.application.deliver import Deliverer, Survey
+from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
+from v2m.application.survey import Survey
 from v2m.application.tongue import Tongue
 from v2m.domain.ports import Transcriber
 

@@ -3,6 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+LONGEST_UNDO_S: Final = 600.0  # later than that nobody means the last text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Destination:
     session: Session
     window: Window | None = None  # has the focus as far as is known; nothing may go to another one. None: not known
     paste_key: str = ""  # the chord that pastes there, e.g. "ctrl+shift+v"; empty: the output chooses by application
+    keep_clipboard: bool = False  # whatever becomes of the text, the clipboard is to hold afterwards what it held
     stays: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False, repr=False)
     """Asks the desktop anew whether the window still has the focus; an output asks once it sees every later change."""
 
@@ -82,6 +86,7 @@ class Delivery:
     target: str = ""  # the application, where it is known
     detail: str = ""  # one sentence for the user when it is not plainly delivered
     attempts: tuple[Attempt, ...] = ()  # set by the chain, in order
+    copied: bool = False  # the whole text is on the clipboard
     secret: bool = False  # the target asks for a secret: the text may be kept nowhere
 
 

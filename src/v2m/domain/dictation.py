@@ -61,6 +61,11 @@ class Wishes:
     toggled: bool = False  # nobody holds a key
     until_silence_s: float | None = None  # ends by itself after so long without speech, once there was some
 
+    @property
+    def hands_free(self) -> bool:
+        """Whether nobody holds a key meanwhile."""
+        return self.toggled or self.until_silence_s is not None
+
 
 class DaemonState(StrEnum):
     """What the daemon is doing, as every reply says."""

@@ -15,6 +15,9 @@ from v2m.domain.text.typed import typeable
 Newline = Literal["space", "newline"]
 
 NO_RETURN: Final = "A line break is never typed into a terminal: it would run what stands there."
+NO_RETURN_UNKNOWN: Final = (
+    "A line break is a space: this may be a terminal under another name. A rule that names the application allows it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,11 @@ class Rule:
             and _matches(_lower(self.languages), target.language.lower(), target.language.lower().partition("-")[0])
         )
 
+    @property
+    def names_the_application(self) -> bool:
+        """Whether it holds for applications that it names, not for whatever is there."""
+        return any(pattern.strip("*?") for pattern in self.apps)
+
     def reason(self, wished: dict[str, Any]) -> str:
         """Return the sentence that says what this rule is the cause of."""
         asked = {"app": self.apps, "title": self.titles, "role": self.roles, "language": self.languages}
@@ -96,16 +104,18 @@ class Policy:
         known = replace(target, role=target.role or role_of(target.app))
         wished: dict[str, Any] = {}
         reasons: list[str] = []
+        by_name = False  # a rule for this very application wishes line breaks
         for rule in self._rules:
             wishes = {name: getattr(rule.wishes, name) for name in WISHES} if rule.holds(known) else {}
             new = {name: value for name, value in wishes.items() if value is not None and name not in wished}
             if new:
                 wished |= new
                 reasons.append(rule.reason(new))
+                by_name |= "newline" in new and bool(target.app) and rule.names_the_application
         manner = replace(self._default, **wished, language=target.language)
-        if known.role == TERMINAL and manner.newline != "space":
+        if manner.newline != "space" and (known.role == TERMINAL or not (known.role or by_name)):
             manner = replace(manner, newline="space")
-            reasons.append(NO_RETURN)
+            reasons.append(NO_RETURN if known.role == TERMINAL else NO_RETURN_UNKNOWN)
         return Decision(manner, tuple(reasons), known.role)
 
 

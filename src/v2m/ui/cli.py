@@ -6,6 +6,7 @@ Options come from the generated table, so that a new key of a command is a new o
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,7 @@ PIPE_CLOSED: Final = 141  # and for SIGPIPE
 
 def run(arguments: Sequence[str], local: "Mapping[str, LocalVerb]" = MappingProxyType({})) -> int:
     """Run one command line; `local` builds the verbs that need no daemon. Return the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal of any encoding
+    _open_streams()
     try:
         status = _run(arguments, local)
         sys.stdout.flush()
@@ -36,6 +36,14 @@ def run(arguments: Sequence[str], local: "Mapping[str, LocalVerb]" = MappingProx
         sys.stderr.write(f"v2m: The answer cannot be written: {error.strerror}.\n")
         return exit_code("internal")
     return status
+
+
+def _open_streams() -> None:
+    """Have somewhere to write, in any encoding: `v2m … >&-` closes what Python then does not open."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the program
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
 def _forget_output() -> None:

@@ -152,14 +152,25 @@ def _output(name: str, settings: Settings, dictating: Callable[[], bool]) -> Tex
             from v2m.infrastructure.output.x11.paste import PasteX11Output
 
             return PasteX11Output(dictating=dictating)
-        case "wtype":
-            from v2m.infrastructure.output.wayland.wtype import WtypeOutput
-
-            return WtypeOutput()
         case "portal":
             from v2m.infrastructure.output.portal import PortalOutput
 
             return PortalOutput(bus_address=session_bus_address(), state=settings.paths.state())
+        case "file":
+            from v2m.infrastructure.output.file import FileOutput
+
+            return FileOutput(settings.output.file)
+        case _:
+            return _typing_tool(name)
+
+
+def _typing_tool(name: str) -> TextOutput:
+    """Return an output that is a program of its own, spawned for each text."""
+    match name:
+        case "wtype":
+            from v2m.infrastructure.output.wayland.wtype import WtypeOutput
+
+            return WtypeOutput()
         case "ydotool":
             from v2m.infrastructure.output.ydotool import YdotoolOutput
 
@@ -169,10 +180,6 @@ def _output(name: str, settings: Settings, dictating: Callable[[], bool]) -> Tex
             from v2m.infrastructure.output.dotool import DotoolOutput
 
             return DotoolOutput()
-        case "file":
-            from v2m.infrastructure.output.file import FileOutput
-
-            return FileOutput(settings.output.file)
         case _:
             from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 

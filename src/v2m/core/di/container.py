@@ -18,6 +18,7 @@ from v2m.application.commands import Command, parse_command
 from v2m.application.dictate import Dictations
 from v2m.application.files import Files
 from v2m.application.handlers import Handlers
+from v2m.application.handover import Handover
 from v2m.application.hotkey import Hotkey
 from v2m.application.ledger import Ledger
 from v2m.application.pipeline import Pipeline
@@ -185,6 +186,24 @@ def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger,
     )
 
 
+def _dictations(
+    settings: Settings, ports: _Ports, recorder: Recorder, handover: Handover, ledger: Ledger, ears: Ears
+) -> Dictations:
+    """Return what records and delivers; from now on there is a state that can be heard of."""
+    dictations = Dictations(
+        recorder=recorder,
+        pipeline=Pipeline(handover=handover, ledger=ledger, events=ears.events, announcer=ears.announcer),
+        transcriber=ports.transcriber,
+        ledger=ledger,
+        events=ears.events,
+        announcer=ears.announcer,
+        min_recording_ms=settings.audio.min_recording_ms,
+    )
+    ears.state_changed = dictations.changed
+    ears.recording = lambda: dictations.recording
+    return dictations
+
+
 def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dictations, ears: Ears) -> Status:
     secrets = {key: key.upper() for key in ("gemini_api_key", "groq_api_key", "openai_api_key")}
     return Status(
@@ -198,24 +217,28 @@ def _status(settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dicta
     )
 
 
+def _chores(settings: Settings, ports: _Ports, tongue: Tongue, announcer: Announcer) -> Sequence[Job]:
+    """Return what is done beside the dictations."""
+
+    async def keep() -> None:
+        while True:
+            await expire(history=ports.history, spools=ports.spools, now_ns=time.time_ns())
+            await asyncio.sleep(SWEEP_S)
+
+    async def tell_language() -> None:
+        await tongue.tell_once(announcer, lambda: _first_time(settings.paths.state() / "told-language"))
+
+    return keep, tell_language
+
+
 async def _assemble(settings: Settings, ports: _Ports, ears: Ears, shut_down: Callable[[bool], None]) -> Container:
     """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
     events, announcer = ears.events, ears.announcer
     tongue = _tongue(settings, ports.transcriber)
     ledger = Ledger(ports.history, on_trouble=ears.degraded("history"))
     handover, thoughts, preview = connect(ports.out, ears, ledger, ports.history, ports.spools)
-    pipeline = Pipeline(handover=handover, ledger=ledger, events=events, announcer=announcer)
-    dictations = Dictations(
-        recorder=_recorder(settings, ports, tongue, ledger, ears),
-        pipeline=pipeline,
-        transcriber=ports.transcriber,
-        ledger=ledger,
-        events=events,
-        announcer=announcer,
-        min_recording_ms=settings.audio.min_recording_ms,
-    )
-    ears.state_changed = dictations.changed
-    ears.recording = lambda: dictations.recording is not None
+    recorder = _recorder(settings, ports, tongue, ledger, ears)
+    dictations = _dictations(settings, ports, recorder, handover, ledger, ears)
     status = _status(settings, ports, tongue, dictations, ears)
     handlers = Handlers(
         dictations=dictations,
@@ -235,17 +258,9 @@ async def _assemble(settings: Settings, ports: _Ports, ears: Ears, shut_down: Ca
         shut_down=shut_down,
     )
     await recover(history=ports.history, ledger=ledger, spools=ports.spools, announcer=announcer)
-
-    async def keep() -> None:
-        while True:
-            await expire(history=ports.history, spools=ports.spools, now_ns=time.time_ns())
-            await asyncio.sleep(SWEEP_S)
-
-    async def tell_language() -> None:
-        await tongue.tell_once(announcer, lambda: _first_time(settings.paths.state() / "told-language"))
-
-    jobs = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run, keep, tell_language]
-    jobs += [thoughts.run, *([preview.run] if preview is not None else [])]
+    jobs: list[Callable[[], Any]] = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run]
+    jobs += [*_chores(settings, ports, tongue, announcer), thoughts.run]
+    jobs += [preview.run] if preview is not None else []
     hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
     return Container(
         dictations, hotkey, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs

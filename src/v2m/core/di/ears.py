@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from v2m.application.announce import Announcer
+from v2m.application.recorder import Open
+from v2m.application.second_thoughts import SecondThoughts
 from v2m.application.status import Degradations
 from v2m.core.events import EventBus
-from v2m.domain.delivery import Placed
+from v2m.domain.delivery import Placed, Session
 from v2m.domain.events import Degraded
 from v2m.domain.ports import Notifier
 
@@ -21,17 +23,24 @@ class Ears:
         self.announcer = Announcer(notifier)
         self.degradations = Degradations()
         self.state_changed: Callable[[], None] = lambda: None  # until there is a state that can change
-        self.recording: Callable[[], bool] = lambda: False
-        self.placed: Callable[[Placed], None] = lambda placed: None
+        self.recording: Callable[[], Open | None] = lambda: None
+        self.thoughts: SecondThoughts | None = None
         self._loop = asyncio.get_running_loop()
 
     def dictating(self) -> bool:
-        """Tell whether the microphone is open, so that a held hotkey is nothing to wait for."""
-        return self.recording()
+        """Tell whether a hotkey is held for our own recording, so that it is nothing to lose patience with."""
+        opened = self.recording()
+        return opened is not None and not opened.wishes.hands_free
 
-    def typed(self, placed: Placed) -> None:
+    async def typing(self, session: Session) -> None:
+        """Pass on that a text is about to go out."""
+        if self.thoughts is not None:
+            await self.thoughts.typing(session)
+
+    async def typed(self, placed: Placed) -> None:
         """Pass on that a text went out."""
-        self.placed(placed)
+        if self.thoughts is not None:
+            await self.thoughts.remember(placed)
 
     def engine_changed(self) -> None:
         """Show the engine's new state."""

@@ -38,6 +38,6 @@ class Desk:
         )
 
 
-def turn_of(preview: LivePreview | None) -> asyncio.Lock | Turn:
-    """Return the right to change the focused field."""
-    return asyncio.Lock() if preview is None else Turn(preview)
+def turn_of(preview: LivePreview | None, typing: asyncio.Lock) -> asyncio.Lock | Turn:
+    """Return the right to change the focused field; `typing` is locked by whoever has it."""
+    return typing if preview is None else Turn(preview, typing)

@@ -72,6 +72,7 @@ class WaysOut:
     explainer: Explainer
     exactness: Exactness
     desk: Desk
+    typing: asyncio.Lock  # held by whoever changes the focused field
 
 
 async def open_ways_out(settings: Settings, overrides: Overrides, ears: Ears, stack: AsyncExitStack) -> WaysOut:
@@ -83,6 +84,7 @@ async def open_ways_out(settings: Settings, overrides: Overrides, ears: Ears, st
     policy = make_policy(settings)
     own = overrides.outputs is not None
     outputs = make_outputs(settings, ears.dictating) if overrides.outputs is None else overrides.outputs
+    typing = asyncio.Lock()
     deliverer = Deliverer(
         outputs=outputs,
         others=[] if own else make_other_outputs(settings, ears.dictating),
@@ -90,8 +92,10 @@ async def open_ways_out(settings: Settings, overrides: Overrides, ears: Ears, st
         sessions=sessions,
         windows=windows,
         refuses=exactness.refuses,
+        on_typing=ears.typing,
         on_placed=ears.typed,
         dictating=ears.dictating,
+        typing=typing,
     )
     stack.push_async_callback(deliverer.aclose)
     aim = Aim(sessions=sessions, windows=windows, guard=guard, policy=policy, when_moved=settings.output.when_moved)
@@ -100,7 +104,7 @@ async def open_ways_out(settings: Settings, overrides: Overrides, ears: Ears, st
     desk = Desk(sessions, windows, guard, erasers, overrides.watch or make_input_watch(), preview)
     stack.push_async_callback(desk.aclose)
     explainer = Explainer(policy=policy, deliverer=deliverer, windows=windows)
-    return WaysOut(deliverer, aim, explainer, exactness, desk)
+    return WaysOut(deliverer, aim, explainer, exactness, desk, typing)
 
 
 def connect(
@@ -115,7 +119,7 @@ def connect(
         events=ears.events,
         announcer=ears.announcer,
         spools=spools,
-        turn=turn_of(preview),
+        turn=turn_of(preview, out.typing),
     )
     thoughts = SecondThoughts(
         erasers=out.desk.erasers,
@@ -128,5 +132,5 @@ def connect(
         history=history,
         events=ears.events,
     )
-    ears.placed = thoughts.remember
+    ears.thoughts = thoughts
     return handover, thoughts, preview

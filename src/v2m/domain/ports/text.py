@@ -12,6 +12,7 @@ class Availability:
 
     usable: bool
     reason: str  # one sentence, also when it is usable
+    foreign: bool = False  # it is for another kind of desktop: true, and no help to the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,19 @@ class InputWatch(Protocol):
     """Notices whether the user has touched keyboard or mouse since a text was delivered. Never raises."""
 
     async def begin(self, session: Session) -> None:
-        """Watch from now on, at most ten minutes; what was watched before is forgotten."""
+        """Watch from now on, at most ten minutes; what was watched before is forgotten.
+
+        Called before the first key of a text; until `settled` keys of our own are pressed.
+        """
+
+    async def settled(self) -> None:
+        """Our own keys are out: from now on every key is the user's.
+
+        A desktop that cannot tell our keys from others is watched from here only.
+        """
 
     async def touched(self, *, within_s: float) -> bool | None:
-        """Tell whether anything was pressed since `begin`; None: this desktop does not tell.
+        """Tell whether the user pressed anything since `begin`; None: this desktop does not tell, or not for certain.
 
         One chord in the last `within_s` seconds does not count: it is the hotkey that asks.
         """
