@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.desktop import SwayDesktop, XDesktop
-from v2m.domain.delivery import Certainty, Destination, Session
+from v2m.domain.delivery import Certainty, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.clipboard import ClipboardOutput
 from v2m.infrastructure.output.dotool import DotoolOutput
@@ -39,7 +39,7 @@ TEXTS = {
 LONG = ((SENTENCE + " ") * 80)[:5000]
 WAYLAND = [InputMethodOutput, VirtualKeyboardOutput, PasteOutput, WtypeOutput]
 X11 = [XtestOutput, PasteX11Output, XdotoolOutput]
-CONFIRMS = [PasteX11Output]  # in a terminal
+CONFIRMS = [PasteX11Output, PasteOutput]  # in a terminal
 
 
 class PortalOfNoBus(PortalOutput):
@@ -81,10 +81,11 @@ def typing(request, sway, xvfb):
     return request.param, Session(desk.variables, "client"), sink
 
 
-async def _deliver(output_class, session, *texts):
+async def _deliver(output_class, session, sink, *texts):
     output = output_class()
+    window = Window("sway:1", "foot", pid=sink.pid) if output_class in WAYLAND else None  # as the desktop tells of it
     try:
-        return [await output.deliver(text, Destination(session)) for text in texts]
+        return [await output.deliver(text, Destination(session, window)) for text in texts]
     finally:
         await output.aclose()
 
@@ -96,7 +97,7 @@ def _certainty(output_class):
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_the_terminal_gets_exactly_the_text(typing, text):
     output_class, session, sink = typing
-    (delivery,) = asyncio.run(_deliver(output_class, session, text))
+    (delivery,) = asyncio.run(_deliver(output_class, session, sink, text))
     assert sink.wait_text(text) == text
     lossy = output_class is XdotoolOutput and not text.isascii()
     assert delivery.certainty is (Certainty.UNCERTAIN if lossy else _certainty(output_class))
@@ -108,19 +109,26 @@ def test_the_terminal_gets_exactly_the_text(typing, text):
 def test_texts_that_follow_each_other_at_once_arrive_whole_and_in_order(typing):
     output_class, session, sink = typing
     texts = [f"number {number}. " for number in range(6)]
-    deliveries = asyncio.run(_deliver(output_class, session, *texts))
+    deliveries = asyncio.run(_deliver(output_class, session, sink, *texts))
     assert sink.wait_text("".join(texts))
     assert {delivery.certainty for delivery in deliveries} == {_certainty(output_class)}
 
 
-@pytest.mark.parametrize(
-    "output_class", [InputMethodOutput, PasteOutput, XtestOutput, PasteX11Output], ids=lambda output: output.name
-)
+@pytest.mark.parametrize("output_class", [PasteOutput, XtestOutput, PasteX11Output], ids=lambda output: output.name)
 def test_five_thousand_characters_arrive_exactly(output_class, sway, xvfb):
     desk, sink = xvfb if output_class in X11 else sway
     sink.clear()
-    asyncio.run(_deliver(output_class, Session(desk.variables), LONG))
+    asyncio.run(_deliver(output_class, Session(desk.variables), sink, LONG))
     assert sink.wait_text(LONG, timeout_s=60) == LONG
+
+
+def test_a_text_too_long_for_one_commit_is_left_to_others_in_a_terminal(sway):
+    desk, sink = sway
+    sink.clear()
+    with pytest.raises(OutputError) as caught:
+        asyncio.run(_deliver(InputMethodOutput, Session(desk.variables), sink, LONG))
+    assert (caught.value.reason, caught.value.delivered) == (OutputReason.REFUSED, 0)
+    assert sink.text() == ""
 
 
 def test_a_probe_says_yes_with_a_reason_and_types_nothing(typing):

@@ -3,14 +3,13 @@
 import pytest
 
 from support.exactness import check, running, warm_up
-from support.pairs import APPLICATIONS, DESKTOPS, KEYS, OUTPUTS, SAMPLED, SHOWING, opened
+from support.pairs import APPLICATIONS, DESKTOPS, KEYS, OUTPUTS, SAMPLED, confirms, opened
 from support.texts import LONGEST, texts
-from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(180)]
 
 KEYS_LONGEST = 2000  # toolkits lay a line out anew for each key: 5,000 take them ten seconds
-SAMPLE = 40  # 1,000 for each pair: `scripts/bench exactness`
+SAMPLE = 25  # 1,000 for each pair: `scripts/bench exactness`
 CASES = [
     pytest.param((kind, application), output_class, id=f"{kind}-{application}-{output_class.name}")
     for kind, applications in APPLICATIONS.items()
@@ -34,7 +33,7 @@ def test_every_text_arrives_exactly_and_the_ledger_never_overstates(place, outpu
     longest = max(texts(20, kinds=kinds, seed=2), key=len)
     length = KEYS_LONGEST if output_class in KEYS else LONGEST
     sample = [*texts(SAMPLE, kinds=kinds), (longest * LONGEST)[:length]]
-    shows = output_class is InputMethodOutput and application in SHOWING
+    shows = confirms(output_class, application)
     with running(output_class(), desktop) as deliver:
         warm_up(deliver, sink, confirmed=shows)
         report = check(deliver, sink, sample, patience_s=30)

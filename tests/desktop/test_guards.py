@@ -21,6 +21,7 @@ from support.desktop import SwayDesktop, XDesktop
 from support.hyprland import hyprland
 from v2m.core.di.adapters import make_guard, make_windows
 from v2m.domain.delivery import Destination, Session, Window
+from v2m.domain.errors import OutputError
 from v2m.infrastructure._wayland.wire import uints
 from v2m.infrastructure.desktop.guards.chain import Guards
 from v2m.infrastructure.desktop.guards.fields import FieldGuard
@@ -28,6 +29,7 @@ from v2m.infrastructure.desktop.guards.lockers import LockerGuard
 from v2m.infrastructure.desktop.guards.prompts import PromptGuard
 from v2m.infrastructure.desktop.guards.savers import SAVERS, LogindGuard, ScreenSaverGuard
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
+from v2m.infrastructure.output.wayland.preview import InputMethodPreview
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]
 
@@ -435,6 +437,65 @@ def test_looking_at_a_field_disturbs_nobody_and_leaves_the_place_to_the_next(swa
     assert _secret(FieldGuard(), session) == ""  # in the middle of a key press
     sway.release(A_KEY)
     assert terminal.wait_text("".join(f"{number} " for number in range(20)) + "a")
+
+
+def test_a_look_and_a_text_that_is_typed_at_the_same_time_do_not_hinder_each_other(sway):
+    session, terminal = _session(sway), sway.terminal()
+    output, texts = InputMethodOutput(), [f"text {number}, and more. " * 20 for number in range(10)]
+
+    async def look(done):
+        looks = 0
+        while not done.is_set():
+            assert await FieldGuard().secret(session, None) == ""
+            looks += 1
+        return looks
+
+    async def scenario():
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            looks = [tasks.create_task(look(done)) for _ in range(2)]
+            for text in texts:
+                delivery = await output.deliver(text, Destination(session))
+                assert delivery.characters == len(text)
+            done.set()
+        return [task.result() for task in looks]
+
+    assert min(asyncio.run(scenario())) > 1
+    assert terminal.wait_text("".join(texts))
+
+
+def test_a_password_field_is_seen_while_we_are_the_input_method_ourselves(sway, tmp_path):
+    session, field = _session(sway), sway.target("gtk", "password")
+
+    async def scenario():
+        preview = InputMethodPreview(mark=tmp_path / "mark")
+        await preview.show("hello", Destination(session))  # shows nothing there, but has the place
+        try:
+            during = await FieldGuard().secret(session, None)
+        finally:
+            await preview.hide()
+        return during, await FieldGuard().secret(session, None)
+
+    during, after = asyncio.run(scenario())
+    assert during == after != ""
+    assert field.text() == ""
+    sway.target("gtk", "entry")
+
+
+def test_who_waits_for_the_place_in_vain_says_so_and_leaves_it(sway, tmp_path):
+    session, terminal = _session(sway), sway.terminal()
+
+    async def scenario():
+        preview, output = InputMethodPreview(mark=tmp_path / "mark"), InputMethodOutput()
+        await preview.show("", Destination(session))
+        with pytest.raises(OutputError, match="in use") as caught:
+            await output.deliver("hello", Destination(session))
+        await preview.hide()
+        await output.deliver("again", Destination(session))
+        return caught.value.delivered
+
+    assert asyncio.run(scenario()) == 0
+    assert terminal.wait_text("again")
 
 
 def test_the_password_entry_of_a_real_application_is_secret(sway):

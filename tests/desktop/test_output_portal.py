@@ -2,20 +2,24 @@
 
 import asyncio
 import gc
+import socket
 import stat
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from support.portal import DENIED, Frontend, PrivateBus, desktop, hang_up, wait_for_name
-from v2m.domain.delivery import Certainty, Destination, Session
+from v2m.domain.delivery import Certainty, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
+from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, MOVED_BEFORE, NOT_READING
 from v2m.infrastructure.output.portal import TOKEN_FILE, PortalOutput
+from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, TOO_LONG, UNSEEN_LIMIT
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(90)]
 
 HERE = Session({"WAYLAND_DISPLAY": "/nonexistent/wayland-0"}, "client")
-TO = Destination(HERE)
+TO = Destination(HERE, Window("kwin:1", "editor"))
 TEXT = "Grüße, “naïve” — 你好 😀 €\n-n $(id)"
 
 
@@ -221,6 +225,98 @@ def test_who_stops_waiting_for_the_user_takes_the_dialog_away(tmp_path):
     play(scene, tmp_path, answer=None)
 
 
+# --- the right window, and one that reads ---
+
+
+def test_where_nobody_knows_the_focus_the_text_is_not_called_sent(tmp_path):
+    async def scene(output, backend, _portal):
+        delivery = await output.deliver("hello", Destination(HERE))
+        assert backend.text() == "hello"
+        assert (delivery.certainty, delivery.characters) == (Certainty.UNCERTAIN, 5)
+        assert delivery.detail == FOCUS_UNKNOWN
+
+    play(scene, tmp_path)
+
+
+def staying(times):
+    """A destination that says so many times that its window still has the focus."""
+    answers = iter([True] * times)
+
+    async def stays():
+        return next(answers, False)
+
+    return replace(TO, stays=stays)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_wrong_window_gets_at_most_one_batch(tmp_path, batches):
+    async def scene(output, backend, _portal):
+        delivery = await output.deliver("x" * 100, staying(batches))
+        assert backend.text() == "x" * BATCH * batches
+        assert (delivery.certainty, delivery.characters) == (Certainty.UNCERTAIN, BATCH * batches)
+        assert delivery.detail == FOCUS_MOVED
+
+    play(scene, tmp_path)
+
+
+def test_a_focus_that_moved_before_the_first_or_after_the_last_key_is_noticed(tmp_path):
+    async def scene(output, backend, _portal):
+        with pytest.raises(OutputError, match=MOVED_BEFORE) as caught:
+            await output.deliver("hello", staying(0))
+        assert caught.value.delivered == 0
+        assert backend.keys == []
+        assert (await output.deliver("hello", staying(1))).detail == FOCUS_MOVED
+        assert (await output.deliver("hello", staying(2))).certainty is Certainty.SENT
+
+    play(scene, tmp_path)
+
+
+@pytest.mark.parametrize("events", [1, 2, 7, 8])
+def test_no_key_stays_down_when_the_delivery_is_given_up(tmp_path, events):
+    async def scene(output, backend, _portal):
+        async def deliver():
+            await output.deliver("x" * 200, TO)
+
+        async with asyncio.TaskGroup() as tasks:
+            typing = tasks.create_task(deliver())
+            backend.on_key = lambda: typing.cancel() if len(backend.keys) == events else None
+        async with asyncio.timeout(5):
+            while not backend.closed:
+                await asyncio.sleep(0.01)
+        down = [pressed for _, pressed in backend.keys]
+        assert down.count(True) == down.count(False) < 200
+
+    play(scene, tmp_path)
+
+
+def test_a_window_that_reads_nothing_gets_no_more(tmp_path):
+    async def scene(output, backend, _portal):
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as application:
+            path = str(tmp_path / "wayland-0")
+            listener.bind(path)
+            listener.listen()
+            application.connect(path)
+            with listener.accept()[0] as server:
+                backend.on_key = lambda: server.send(b"x" * 4096)
+                to = replace(TO, session=Session({"WAYLAND_DISPLAY": path}))
+                delivery = await output.deliver("x" * 100, to)
+        assert (delivery.certainty, delivery.detail) == (Certainty.UNCERTAIN, NOT_READING)
+        assert backend.text() == "x" * BATCH
+        assert delivery.characters == BATCH
+
+    play(scene, tmp_path)
+
+
+def test_where_reading_cannot_be_seen_a_long_text_is_refused(tmp_path):
+    async def scene(output, backend, _portal):
+        with pytest.raises(OutputError, match=TOO_LONG) as caught:
+            await output.deliver("x" * (UNSEEN_LIMIT + 1), TO)
+        assert caught.value.delivered == 0
+        assert backend.keys == []
+
+    play(scene, tmp_path)
+
+
 # --- permissions that are remembered ---
 
 
@@ -267,6 +363,18 @@ def test_a_token_that_is_no_good_means_that_the_user_is_asked(tmp_path, kept):
         async with outputs() as output:
             await output.deliver("hi", TO)
         assert frontend.dialogs == 1
+
+    with_tokens(scene, tmp_path)
+
+
+def test_a_portal_that_refuses_a_key_is_left_so_that_none_stays_down(tmp_path):
+    async def scene(outputs, frontend):
+        async with outputs() as output:
+            frontend.refuses_after = 3
+            assert (await refusal(output)).delivered is None
+            frontend.refuses_after = None
+            await output.deliver("hi", TO)
+        assert len(frontend.asked) == 2  # sessions
 
     with_tokens(scene, tmp_path)
 

@@ -6,9 +6,13 @@ import sys
 
 import pytest
 
+from support.compositor import ScriptedCompositor
 from support.desktop import SwayDesktop, XDesktop
-from v2m.domain.delivery import Destination, Session
+from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
+from v2m.infrastructure._wayland.backlog import Backlog
+from v2m.infrastructure.output._tools import focused
+from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, TOO_LONG, UNSEEN_LIMIT
 from v2m.infrastructure.output.wayland.wtype import WtypeOutput
 from v2m.infrastructure.output.x11.xdotool import XdotoolOutput
 
@@ -74,6 +78,14 @@ def test_a_tool_that_dies_half_way_leaves_the_number_of_characters_open(tool, st
     assert caught.value.delivered is None
 
 
+@pytest.mark.parametrize("length", [70_000, 120_000, 400_000])  # a pipe holds 65,536
+def test_a_tool_that_closes_its_input_early_and_says_all_is_well_leaves_the_number_open(tool, stand_in, length):
+    stand_in("import os, sys; os.read(0, 5); os.close(0); sys.exit(0)")
+    with pytest.raises(OutputError, match="before it had the whole text") as caught:
+        asyncio.run(tool[0].deliver("x" * length, Destination(tool[1])))
+    assert caught.value.delivered is None
+
+
 def test_half_a_character_is_refused_and_starts_nothing(tool, stand_in, tmp_path):
     stand_in(f"open({str(tmp_path / 'started')!r}, 'w')")
     with pytest.raises(OutputError) as caught:
@@ -106,3 +118,106 @@ def test_a_tool_that_cannot_be_started_has_typed_nothing(tool, stand_in, tmp_pat
     with pytest.raises(OutputError) as caught:
         asyncio.run(tool[0].deliver("hello", Destination(tool[1])))
     assert (caught.value.reason, caught.value.delivered) == (OutputReason.TOOL_MISSING, 0)
+
+
+# --- the window, while a child types into it ---
+
+
+@pytest.fixture
+def wtype_beside():
+    """Types with the real tool while something happens, and returns the error."""
+
+    def deliver(desk, text, happens):
+        async def scenario():
+            async def type_it():
+                with pytest.raises(OutputError) as caught:
+                    await WtypeOutput().deliver(text, Destination(Session(desk.variables)))
+                return caught.value
+
+            async with asyncio.TaskGroup() as tasks:
+                typing = tasks.create_task(type_it())
+                await asyncio.to_thread(happens)
+            return typing.result()
+
+        return asyncio.run(scenario())
+
+    return deliver
+
+
+def test_wtype_is_ended_when_another_window_gets_the_focus(wtype_beside):
+    with SwayDesktop() as desk:
+        first = desk.terminal()
+        others = []
+
+        def open_another():
+            first.wait_text(lambda text: len(text) > 20)
+            others.append(desk.terminal())
+
+        error = wtype_beside(desk, "x" * 1100, open_another)
+        assert error.delivered is None
+        assert "another window got the focus" in str(error)
+        assert len(others[0].text()) <= BATCH
+        assert set(others[0].text()) <= {"x"}
+        assert len(first.text()) + len(others[0].text()) < 1100
+
+
+def test_wtype_is_ended_when_the_window_does_not_read_and_the_window_lives(wtype_beside):
+    with SwayDesktop() as desk:
+        terminal = desk.terminal()
+        terminal.stop()
+        error = wtype_beside(desk, "x" * 3000, lambda: None)
+        terminal.resume()
+        assert error.delivered is None
+        assert "does not read" in str(error)
+        assert 0 < len(terminal.wait_text(lambda text: len(text) > 20)) < 1000
+        assert terminal.alive
+
+
+def test_wtype_waits_for_a_window_that_reads_nothing_for_a_while():
+    text = "all of it, once. " * 40
+
+    async def scenario(desk, terminal):
+        async with asyncio.TaskGroup() as tasks:
+            typing = tasks.create_task(WtypeOutput().deliver(text, Destination(Session(desk.variables))))
+            await asyncio.to_thread(terminal.wait_text, lambda typed: len(typed) > 20)
+            terminal.stop()
+            await asyncio.sleep(2)  # a stopped window is disconnected within a second when nobody waits for it
+            terminal.resume()
+        return typing.result()
+
+    with SwayDesktop() as desk:
+        terminal = desk.terminal()
+        delivery = asyncio.run(scenario(desk, terminal))
+        assert terminal.wait_text(text) == text
+        assert (delivery.certainty, delivery.characters) == (Certainty.SENT, len(text))
+
+
+def test_a_child_is_ended_with_its_compositor():
+    async def scenario():
+        async with ScriptedCompositor() as compositor:
+
+            async def type_on():
+                to = Destination(Session({"WAYLAND_DISPLAY": compositor.path}))
+                async with focused(to, 5) as window, window.while_there():
+                    compositor.hang_up()
+                    await asyncio.sleep(60)
+
+            with pytest.raises(OutputError, match="compositor is gone") as caught:
+                await type_on()
+            return caught.value
+
+    assert asyncio.run(scenario()).delivered is None
+
+
+def test_more_than_a_stopped_window_survives_is_refused_where_nobody_sees_what_it_reads():
+    async def scenario():
+        async with ScriptedCompositor() as compositor:
+            to = Destination(Session({"WAYLAND_DISPLAY": compositor.path}))
+            with pytest.raises(OutputError, match=TOO_LONG) as caught:
+                async with focused(to, UNSEEN_LIMIT + 1, watch=lambda _: Backlog("/nowhere")):
+                    pass
+            async with focused(to, UNSEEN_LIMIT, watch=lambda _: Backlog("/nowhere")):
+                pass
+            return caught.value
+
+    assert asyncio.run(scenario()).delivered == 0

@@ -23,7 +23,7 @@ from support.desktop import SwayDesktop, XDesktop
 from v2m.domain.delivery import Certainty, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.dotool import DotoolOutput
-from v2m.infrastructure.output.failures import FOCUS_MOVED
+from v2m.infrastructure.output.failures import FOCUS_MOVED, NOT_READING
 from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH
 from v2m.infrastructure.output.ydotool import YdotoolOutput
 
@@ -228,6 +228,19 @@ def test_a_window_that_takes_the_focus_gets_at_most_one_batch_and_the_rest_stays
     assert 0 < delivery.characters < 2000
     assert delivery.characters % BATCH == 0
     assert delivery.detail == FOCUS_MOVED
+
+
+def test_a_window_that_reads_nothing_is_not_lost_and_gets_no_more(desk, sink, to, tmp_path):
+    with Ydotoold(tmp_path / "s", obey=HardwareKeyboard(desk)):
+        sink.stop()
+        try:
+            delivery = press(tmp_path / "s", "x" * 1000, to)
+        finally:
+            sink.resume()
+    assert (delivery.certainty, delivery.detail) == (Certainty.UNCERTAIN, NOT_READING)
+    assert 0 < delivery.characters < 1000
+    assert sink.wait_text("x" * delivery.characters)
+    assert sink.alive
 
 
 # --- dotool ---

@@ -16,6 +16,7 @@ from support.desktop import SwayDesktop
 from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure.output.clipboard import ClipboardOutput
+from v2m.infrastructure.output.pasting import SECRET_TYPE
 from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 from v2m.infrastructure.output.wayland.paste import PasteOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
@@ -225,8 +226,12 @@ def test_the_clipboard_holds_the_text_and_nothing_is_typed(sway, terminal, sessi
     async def look(_output):
         return await asyncio.to_thread(_clipboard, sway[0])
 
-    delivery, shown = _run(ClipboardOutput(), _deliver("é 你好 😀\n" * 3000, session), look)
+    async def look_for_the_mark(_output):
+        return await asyncio.to_thread(_clipboard, sway[0], "--type", SECRET_TYPE)
+
+    delivery, shown, mark = _run(ClipboardOutput(), _deliver("é 你好 😀\n" * 3000, session), look, look_for_the_mark)
+    assert mark == "secret"  # clipboard managers keep none of our texts
     assert shown == "é 你好 😀\n" * 3000
     assert (delivery.certainty, delivery.characters) == (Certainty.HELD, 0)
-    assert delivery.detail == "The text is on the clipboard."
+    assert delivery.copied
     assert terminal.text() == ""

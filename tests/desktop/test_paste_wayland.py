@@ -14,7 +14,7 @@ from v2m.domain.delivery import Certainty, Destination, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.infrastructure._wayland.connection import Connection
 from v2m.infrastructure.output.clipboard import ClipboardOutput
-from v2m.infrastructure.output.pasting import RESTORE_DELAY_S, SECRET_TYPE
+from v2m.infrastructure.output.pasting import RECEIPT_S, RESTORE_DELAY_S, SECRET_TYPE
 from v2m.infrastructure.output.wayland.data_control import CLIPBOARD, PRIMARY, Allowance, DataControl
 from v2m.infrastructure.output.wayland.paste import PasteOutput
 
@@ -110,10 +110,55 @@ def test_the_window_that_takes_the_text_confirms_it(terminal, session, window, t
     assert (delivery.certainty, delivery.characters) == (Certainty.CONFIRMED, len(text))
 
 
-def test_where_the_desktop_does_not_tell_the_process_it_is_sent(terminal, session):
-    delivery = _run(lambda output: output.deliver(TEXT, Destination(session)))
+def test_where_the_desktop_does_not_tell_the_process_it_is_uncertain_and_the_text_stays(desk, terminal, session):
+    async def scenario(output):
+        async with _owning(session):
+            delivery = await output.deliver(TEXT, Destination(session))
+            return delivery, await _restored(_paste, desk, "text/plain;charset=utf-8")
+
+    delivery, left = _run(scenario)
     assert terminal.wait_text(TEXT)
-    assert delivery.certainty is Certainty.SENT
+    assert (delivery.certainty, delivery.characters) == (Certainty.UNCERTAIN, len(TEXT))
+    assert left == TEXT.encode()
+
+
+def test_a_slow_window_is_not_given_the_old_clipboard_because_a_manager_has_read(desk, terminal, session, tmp_path):
+    async def scenario(output):
+        async with _owning(session, {"text/plain;charset=utf-8": b"old"}):
+            terminal.stop()
+            try:
+                delivery = await output.deliver(TEXT, Destination(session))
+                await asyncio.to_thread(_paste, desk, "text/plain")  # as a clipboard manager does
+                await _restored(int)
+            finally:
+                terminal.resume()
+            return delivery, await asyncio.to_thread(terminal.wait_text, bool)
+
+    with _watching(desk, tmp_path):
+        delivery, arrived = _run(scenario)
+    assert delivery.certainty is Certainty.UNCERTAIN
+    assert arrived == TEXT
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["window that hangs", "unknown window"])
+def test_the_clipboard_comes_back_in_any_case_where_the_text_is_kept_elsewhere(desk, terminal, session, window, known):
+    async def scenario(output):
+        to = Destination(session, window if known else None, keep_clipboard=True)
+        async with _owning(session):
+            if known:
+                terminal.stop()
+            try:
+                delivery = await output.deliver("hello", to)
+                await asyncio.sleep(RECEIPT_S)
+                back = await _restored(_paste, desk, "image/png")
+            finally:
+                terminal.resume()
+            return delivery, back
+
+    delivery, back = _run(scenario)
+    terminal.wait_text(lambda text: known or text == "hello")
+    assert delivery.certainty is Certainty.UNCERTAIN
+    assert back == PICTURE
 
 
 @pytest.mark.parametrize("name", ["gtk", "qt"])
@@ -191,11 +236,11 @@ def test_with_a_clipboard_manager_texts_arrive_once_and_the_clipboard_comes_back
 # --- what was on the clipboard ------------------------------------------------------------------------
 
 
-def test_everything_comes_back_with_all_its_types_however_often_is_pasted(desk, terminal, session):
+def test_everything_comes_back_with_all_its_types_however_often_is_pasted(desk, terminal, session, window):
     async def scenario(output):
         async with _owning(session) as theirs:
             for text in ("one ", "two ", "three"):
-                await output.deliver(text, Destination(session))
+                await output.deliver(text, Destination(session, window))
             back = await _restored(lambda: {kind: _paste(desk, kind) for kind in THEIRS if THEIRS[kind]})
             return back, await asyncio.to_thread(_types, desk), theirs.owned
 
@@ -206,57 +251,57 @@ def test_everything_comes_back_with_all_its_types_however_often_is_pasted(desk, 
     assert not owned
 
 
-def test_what_came_back_survives_the_next_dictation(desk, terminal, session):
+def test_what_came_back_survives_the_next_dictation(desk, terminal, session, window):
     async def scenario(output):
         async with _owning(session):
-            await output.deliver("one ", Destination(session))
+            await output.deliver("one ", Destination(session, window))
             await _restored(int)
-        await output.deliver("two", Destination(session))
+        await output.deliver("two", Destination(session, window))
         return await _restored(_paste, desk, "image/png")
 
     assert _run(scenario) == PICTURE
 
 
-def test_the_primary_selection_comes_back_and_is_left_alone_where_it_is_not_needed(desk, terminal, session):
+def test_the_primary_selection_comes_back_and_is_left_alone_where_it_is_not_needed(desk, terminal, session, window):
     async def scenario(output):
         async with _owning(session, {"text/plain": b"mine"}, PRIMARY) as mine:
-            await output.deliver("one ", Destination(session, paste_key="ctrl+shift+v"))
+            await output.deliver("one ", Destination(session, window, paste_key="ctrl+shift+v"))
             untouched = mine.owned
-            await output.deliver("two", Destination(session, paste_key="shift+insert"))
+            await output.deliver("two", Destination(session, window, paste_key="shift+insert"))
             return untouched, mine.owned, await _restored(_paste, desk, "text/plain", "--primary")
 
     assert _run(scenario) == (True, False, b"mine")
 
 
-def test_an_empty_clipboard_is_empty_again(desk, terminal, session):
+def test_an_empty_clipboard_is_empty_again(desk, terminal, session, window):
     async def scenario(output):
-        await output.deliver("hello", Destination(session))
+        await output.deliver("hello", Destination(session, window))
         return await _restored(_types, desk)
 
     assert _run(scenario) == set()
 
 
-def test_what_the_user_copies_right_after_pasting_stays(desk, terminal, session):
+def test_what_the_user_copies_right_after_pasting_stays(desk, terminal, session, window):
     async def scenario(output):
         async with _owning(session):
-            await output.deliver("hello", Destination(session))
+            await output.deliver("hello", Destination(session, window))
             async with _owning(session, {"text/plain": b"newer"}):
                 return await _restored(_paste, desk, "text/plain")
 
     assert _run(scenario) == b"newer"
 
 
-def test_a_secret_of_the_users_stays_marked_and_so_is_ours(desk, terminal, session):
+def test_a_secret_of_the_users_stays_marked_and_so_is_ours(desk, terminal, session, window):
     async def scenario(output):
         async with _owning(session, {"text/plain": b"hunter2", SECRET_TYPE: b"theirs"}):
             terminal.stop()
             try:
-                await output.deliver("hello", Destination(session))
+                await output.deliver("hello", Destination(session, window))
                 ours = await asyncio.to_thread(_paste, desk, SECRET_TYPE)
             finally:
                 terminal.resume()
                 await asyncio.to_thread(terminal.wait_text, "hello")
-            await output.deliver(" again", Destination(session))
+            await output.deliver(" again", Destination(session, window))
             return ours, await _restored(_paste, desk, SECRET_TYPE)
 
     assert _run(scenario) == (b"secret", b"theirs")
@@ -317,14 +362,14 @@ def test_what_is_copied_at_the_same_moment_wins_and_nothing_is_pasted(desk, term
     assert terminal.text() == ""
 
 
-def test_closing_gives_back_at_once_and_leaves_nothing_of_ours(desk, terminal, session):
+def test_closing_gives_back_at_once_and_leaves_nothing_of_ours(desk, terminal, session, window):
     read = []
 
     async def scenario(output):
         manager = await Connection.open(session.wayland)
         control = DataControl(manager)
         async with _owning(session):
-            await output.deliver("hello", Destination(session))
+            await output.deliver("hello", Destination(session, window))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(output.aclose())
             saved = {}

@@ -2,14 +2,16 @@
 
 import asyncio
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
 from support.container import ask, contained, private_home
 from support.desktop import SwayDesktop, XDesktop
+from v2m.application.second_thoughts import HOTKEY_S
 from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason, StateError
+from v2m.infrastructure.desktop.input_watch.chain import LiveInputWatch
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber
 from v2m.infrastructure.output.erasers.input_method import InputMethodEraser
 from v2m.infrastructure.output.erasers.keys import KeyEraser
@@ -139,13 +141,13 @@ class Desk:
 
 
 @contextmanager
-def commands(desktop, tmp_path, monkeypatch):
+def commands(desktop, tmp_path, monkeypatch, watch=None):
     """Yield what runs a scenario of commands against a container that types into this desktop."""
     settings, _ = private_home(tmp_path, monkeypatch)
 
     def play(scenario):
         async def main():
-            real = {"outputs": None, "windows": None, "sessions": Desk(desktop)}
+            real = {"outputs": None, "windows": None, "sessions": Desk(desktop), "watch": watch}
             engine = ScriptedTranscriber(["so we\nmeet on Thursday"])
             async with contained(settings, transcriber=engine, **real) as (container, _, _):
                 return await scenario(container)
@@ -186,70 +188,72 @@ def test_undo_and_again_where_the_window_shows_its_text(sway, tmp_path, monkeypa
 
 
 def test_undo_in_a_terminal_by_keys_and_not_after_a_key(sway, tmp_path, monkeypatch):
-    terminal = sway.terminal()
+    terminal, watch = sway.terminal(), LiveInputWatch()
     text = "so we meet on Thursday"
+
+    async def again(container):
+        """Have it typed in a moment in which the compositor says that nothing was touched since."""
+        for _ in range(10):  # a busy machine looks like a busy user
+            terminal.clear()
+            await ask(container, "DELIVER_AGAIN")
+            await asyncio.to_thread(terminal.wait_text, text)
+            if await becomes(watch, False, 0, within=1):
+                return
+        pytest.fail("The compositor never says that nothing was touched.")
 
     async def scenario(container):
         await dictate(container)
         await asyncio.to_thread(terminal.wait_text, text)
-        for _ in range(10):  # a busy machine looks like a busy user
-            await asyncio.sleep(0.2)
-            with suppress(StateError):
-                removal = await ask(container, "UNDO_DELIVERY")
-                break
-            terminal.clear()
-            await ask(container, "DELIVER_AGAIN")
-            await asyncio.to_thread(terminal.wait_text, text)
+        await again(container)
+        removal = await ask(container, "UNDO_DELIVERY")
         assert (removal["method"], removal["certainty"]) == ("virtual-keyboard", "sent")
         await asyncio.to_thread(terminal.wait_text, text + DELETE * len(text))
-        terminal.clear()
-        await ask(container, "DELIVER_AGAIN")
-        await asyncio.to_thread(terminal.wait_text, text)
-        await asyncio.sleep(0.2)
+        await again(container)
         await asyncio.to_thread(sway.press, 30)
         await asyncio.to_thread(sway.release, 30)
-        await asyncio.sleep(0.8)  # longer than a hotkey takes
+        assert await becomes(watch, None, HOTKEY_S)
         with pytest.raises(StateError, match="not certain"):
             await ask(container, "UNDO_DELIVERY")
         assert terminal.wait_text(text + "a")
 
-    with commands(sway, tmp_path, monkeypatch) as play:
+    with commands(sway, tmp_path, monkeypatch, watch) as play:
         play(scenario)
+
+
+async def becomes(watch, answer, hotkey_s, within=20):
+    """Wait until the watch answers so; tell whether it did."""
+    try:
+        async with asyncio.timeout(within):
+            while await watch.touched(within_s=hotkey_s) is not answer:
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_on_x11_undo_in_a_terminal_and_not_after_a_key(tmp_path, monkeypatch):
     text = "so we meet on Thursday"
     with XDesktop() as desk:
-        terminal = desk.terminal()
+        terminal, watch = desk.terminal(), LiveInputWatch()
 
         async def scenario(container):
             delivered = await dictate(container)
             await asyncio.to_thread(terminal.wait_text, text)
-            removal = await watched(lambda: ask(container, "UNDO_DELIVERY"))
+            removal = await ask(container, "UNDO_DELIVERY")
             assert (delivered["method"], removal["method"], removal["certainty"]) == ("xtest", "xtest", "sent")
             await asyncio.to_thread(terminal.wait_text, lambda shown: len(shown) == 2 * len(text))
             assert set(terminal.text()[len(text) :]) <= {"\b", DELETE}
             terminal.clear()
             await ask(container, "DELIVER_AGAIN")
             await asyncio.to_thread(terminal.wait_text, text)
-            await asyncio.sleep(0.3)  # until the watch has begun
             await asyncio.to_thread(desk.run, "xdotool", "key", "a")
-            await asyncio.sleep(0.8)  # longer than a hotkey takes
+            assert await becomes(watch, True, HOTKEY_S)
             with pytest.raises(StateError, match="Something was pressed"):
                 await ask(container, "UNDO_DELIVERY")
             assert terminal.wait_text(text + "a")
 
-        with commands(desk, tmp_path, monkeypatch) as play:
+        with commands(desk, tmp_path, monkeypatch, watch) as play:
             play(scenario)
-
-
-async def watched(work):
-    """Do what is refused before the watch has begun."""
-    for _ in range(50):
-        with suppress(StateError):
-            return await work()
-        await asyncio.sleep(0.05)
-    return await work()
 
 
 def test_another_window_keeps_what_it_has_and_raw_goes_to_the_clipboard(sway, tmp_path, monkeypatch):

@@ -107,6 +107,7 @@ class Backend(ServiceInterface):
         self.closed = 0
         self.wanted = []
         self.dialog_gone = asyncio.Event()
+        self.on_key = lambda: None
         self._bus = None
         self._sessions = {}
 
@@ -159,6 +160,7 @@ class Backend(ServiceInterface):
             self.end_session()
             return
         self.keys.append((keysym, bool(state)))
+        self.on_key()
         if len(self.keys) == self.dies_after:
             self._bus.disconnect()
 
@@ -239,6 +241,7 @@ class Frontend(ServiceInterface):
         self.dialogs = 0
         self.keys = []
         self.asked = []
+        self.refuses_after = None
         self._bus = None
 
     async def serve(self, bus):
@@ -288,4 +291,6 @@ class Frontend(ServiceInterface):
 
     @dbus_method()
     def NotifyKeyboardKeysym(self, session: "o", options: "a{sv}", keysym: "i", state: "u"):
+        if self.refuses_after is not None and len(self.keys) >= self.refuses_after:
+            raise DBusError("org.freedesktop.portal.Error.Failed", "no more keys")
         self.keys.append((keysym, state))

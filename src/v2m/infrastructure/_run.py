@@ -8,7 +8,7 @@ import shutil
 import signal
 from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ class Finished:
     stdout: bytes
     stderr: bytes
     fed: bool = True  # False: it ended before it was given its input
+    whole: bool = True  # False: it closed its input before it had all of it
 
     def complaint(self) -> str:
         """Return the last line it wrote to standard error, for a message."""
@@ -43,10 +44,11 @@ async def run(
     timeout_s: float,
     env: Mapping[str, str] | None = None,
     settle_s: float = 0.0,
+    started: Callable[[int], None] | None = None,
 ) -> Finished:
     """Run a program to its end; no shell. `env` is added to this process's environment.
 
-    `settle_s`: pause before it is given its input.
+    `settle_s`: pause before it is given its input. `started` gets its process group, which lasts until this returns.
 
     Cancelling kills the child's process group and reaps it.
 
@@ -63,16 +65,20 @@ async def run(
         start_new_session=True,
     )
     try:
+        if started is not None:
+            started(child.pid)
         async with asyncio.timeout(timeout_s):
-            fed, out, err = await _talk(child, stdin, settle_s)
+            (fed, whole), out, err = await _talk(child, stdin, settle_s)
     finally:
         await end_group(child)
     if len(out) > MAX_OUTPUT_BYTES:
         raise OSError(errno.EMSGSIZE, f"it says more than {MAX_OUTPUT_BYTES >> 20} MiB")
-    return Finished(child.returncode or 0, out, err, fed)
+    return Finished(child.returncode or 0, out, err, fed, whole)
 
 
-async def _talk(child: asyncio.subprocess.Process, stdin: bytes, settle_s: float) -> tuple[bool, bytes, bytes]:
+async def _talk(
+    child: asyncio.subprocess.Process, stdin: bytes, settle_s: float
+) -> tuple[tuple[bool, bool], bytes, bytes]:
     """Feed a child and take what it says until it ends, or says too much."""
     assert child.stdout is not None
     assert child.stderr is not None
@@ -83,17 +89,22 @@ async def _talk(child: asyncio.subprocess.Process, stdin: bytes, settle_s: float
     return fed.result(), out.result(), err.result()
 
 
-async def _feed(child: asyncio.subprocess.Process, data: bytes, settle_s: float) -> bool:
-    """Give a child its input, then the end of it; False when it had ended before."""
+async def _feed(child: asyncio.subprocess.Process, data: bytes, settle_s: float) -> tuple[bool, bool]:
+    """Give a child its input, then the end of it; tell whether it was there for it, and whether it took all."""
     stream = child.stdin
     assert stream is not None
-    fed = not (settle_s and await _ends_within(child, settle_s))
-    if fed:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            stream.write(data)
-            await stream.drain()
-    stream.close()
-    return fed
+    if settle_s and await _ends_within(child, settle_s):
+        stream.close()
+        return False, False
+    try:
+        stream.write(data)
+        await stream.drain()
+        stream.close()
+        await stream.wait_closed()  # what did not fit into the pipe has gone then
+    except (BrokenPipeError, ConnectionResetError):
+        stream.close()
+        return True, False
+    return True, True
 
 
 async def _ends_within(child: asyncio.subprocess.Process, seconds: float) -> bool:

@@ -5,9 +5,10 @@ Through ctypes: every Wayland desktop has the library, and nothing has to be bui
 
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
+from ctypes import c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 SHIFT_CODE: Final = 42  # evdev: left Shift
 ALTGR_CODE: Final = 100  # evdev: right Alt
@@ -25,6 +26,23 @@ _DEPRESSED: Final = 1
 _SHIFT_L: Final = 0xFFE1
 _LEVEL3_SHIFT: Final = 0xFE03
 _RETURN: Final = 0xFF0D
+
+Signatures = Mapping[str, tuple[type | None, Sequence[Any]]]  # function → what it returns and takes, as ctypes
+_SIGNATURES: Final[Signatures] = {
+    "xkb_context_new": (c_void_p, [c_int]),
+    "xkb_context_set_log_level": (None, [c_void_p, c_int]),
+    "xkb_context_unref": (None, [c_void_p]),
+    "xkb_keymap_new_from_buffer": (c_void_p, [c_void_p, c_char_p, c_size_t, c_int, c_int]),
+    "xkb_keymap_num_layouts": (c_uint32, [c_void_p]),
+    "xkb_keymap_unref": (None, [c_void_p]),
+    "xkb_state_new": (c_void_p, [c_void_p]),
+    "xkb_state_unref": (None, [c_void_p]),
+    "xkb_state_update_key": (c_int, [c_void_p, c_uint32, c_int]),
+    "xkb_state_update_mask": (c_int, [c_void_p, *[c_uint32] * 6]),
+    "xkb_state_serialize_mods": (c_uint32, [c_void_p, c_int]),
+    "xkb_state_key_get_one_sym": (c_uint32, [c_void_p, c_uint32]),
+    "xkb_state_key_get_utf32": (c_uint32, [c_void_p, c_uint32]),
+}
 
 
 class KeymapError(Exception):
@@ -104,30 +122,16 @@ def _character(xkb: ctypes.CDLL, state: int, code: int) -> str:
 
 @cache
 def _library() -> ctypes.CDLL:
+    return load_libxkbcommon(_SIGNATURES)
+
+
+def load_libxkbcommon(signatures: Signatures) -> ctypes.CDLL:
+    """Return the library with these functions ready to be called. Raises KeymapError: it is not installed."""
     try:
         xkb = ctypes.CDLL(_LIBRARY)
     except OSError as error:
         raise KeymapError(f"{_LIBRARY} is not installed") from error
-    pointer, number = ctypes.c_void_p, ctypes.c_uint32
-    for name, result, arguments in (
-        ("xkb_context_new", pointer, [ctypes.c_int]),
-        ("xkb_context_set_log_level", None, [pointer, ctypes.c_int]),
-        ("xkb_context_unref", None, [pointer]),
-        (
-            "xkb_keymap_new_from_buffer",
-            pointer,
-            [pointer, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int],
-        ),
-        ("xkb_keymap_num_layouts", number, [pointer]),
-        ("xkb_keymap_unref", None, [pointer]),
-        ("xkb_state_new", pointer, [pointer]),
-        ("xkb_state_unref", None, [pointer]),
-        ("xkb_state_update_key", ctypes.c_int, [pointer, number, ctypes.c_int]),
-        ("xkb_state_update_mask", ctypes.c_int, [pointer, *[number] * 6]),
-        ("xkb_state_serialize_mods", number, [pointer, ctypes.c_int]),
-        ("xkb_state_key_get_one_sym", number, [pointer, number]),
-        ("xkb_state_key_get_utf32", number, [pointer, number]),
-    ):
+    for name, (result, arguments) in signatures.items():
         function = getattr(xkb, name)
         function.restype, function.argtypes = result, arguments
     return xkb

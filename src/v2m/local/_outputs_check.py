@@ -15,7 +15,7 @@ from v2m.local.window.window import FOCUS_S, no_window, own_window, window_kinds
 from v2m.utils.paths import set_variables
 
 READ_S: Final = 10.0  # a slow application is waited for; ours answers within milliseconds
-NO_WINDOW_NEEDED: Final = frozenset({"clipboard", "file", "stdout"})  # these type into no window
+NO_WINDOW_NEEDED: Final = frozenset({"clipboard", "file"})  # these type into no window
 FOCUS_HINT: Final = "Click on the window that v2m opens, and leave mouse and keyboard alone until it closes."
 
 

@@ -49,6 +49,7 @@ class Connection:
         self._unsent = bytearray()
         self._unsent_fds: list[int] = []
         self._progress = asyncio.Event()
+        self.on_lost: Callable[[], None] | None = None  # called once, when the compositor is gone or we disconnect
         self._error: WaylandError | None = None
         self._loop.add_reader(connected, self._readable)
 
@@ -198,6 +199,8 @@ class Connection:
         self._received_fds.clear()
         self._unsent_fds.clear()
         self._progress.set()
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._socket)

@@ -1,10 +1,13 @@
 """An input method object of one connection: what the focused field says about itself, and texts committed into it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakKeyDictionary
 
-from v2m.infrastructure._wayland.connection import Connection
+from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.wire import Arguments, string, uints
 
 MANAGER: Final = "zwp_input_method_manager_v2"
@@ -15,8 +18,10 @@ ASK_S: Final = 0.002  # measured: Firefox has changed its field 1…5 ms after i
 # crosses such an answer: the next part, or the next dictation, has to wait for it.
 SETTLE_S: Final = 0.020
 QUIET_ROUNDTRIPS: Final = 10
+PLACE_S: Final = 1.0  # a look at a field takes 25 ms, a preview gives way before anything is typed
 COMMIT_BYTES: Final = 3900  # probed: 4,080 bytes of text pass, 4,096 end our connection
 _SECRET_PURPOSES: Final = {8, 9}  # password, PIN
+_TERMINAL_PURPOSE: Final = 13
 _SECRET_HINTS: Final = 0x40 | 0x80  # hidden text, sensitive data
 _DOTS: Final = {"●", "•"}  # what password fields show; those of Firefox do not say what they are
 _LEAST_DOTS: Final = 4  # a list may begin with one
@@ -42,6 +47,11 @@ class FieldState:
         shown = (self.before or "") + self.selected + self.after
         dotted = len(shown) >= _LEAST_DOTS and set(shown) <= _DOTS
         return self.purpose in _SECRET_PURPOSES or bool(self.hint & _SECRET_HINTS) or dotted
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is a terminal's."""
+        return self.purpose == _TERMINAL_PURPOSE
 
     def masked(self, earlier: "FieldState") -> bool:
         """Return whether the field shows dots for what was committed since: a password field that does not say so."""
@@ -117,9 +127,13 @@ class InputMethod:
         self._connection.request(self._method, 6)
         await self._connection.roundtrip()
 
+    async def wait_told(self, timeout_s: float) -> None:
+        """Return once it is known whether a field is there, or in time. Raises WaylandError."""
+        await self._connection.until(lambda: self.field.active or self.unavailable, timeout_s)
+
     async def wait_active(self) -> bool:
         """Return whether the focused field takes text, once the application is quiet. Raises WaylandError."""
-        await self._connection.until(lambda: self.field.active or self.unavailable, ACTIVE_WAIT_S)
+        await self.wait_told(ACTIVE_WAIT_S)
         for _ in range(QUIET_ROUNDTRIPS):
             groups = self.groups
             await self._connection.roundtrip()
@@ -189,3 +203,77 @@ class InputMethod:
                 self.unavailable = True
             case _:
                 pass
+
+
+class Place:
+    """A seat's only place for an input method, among the parts of this process: who takes a held one gets none."""
+
+    def __init__(self) -> None:
+        self.method: InputMethod | None = None  # who has it now; also the others may look through it
+        self._lock = asyncio.Lock()
+
+    async def take(self, connection: Connection, *, timeout_s: float = PLACE_S) -> InputMethod:
+        """Become the input method, once nobody else of this process is; whoever takes it has to `drop` it.
+
+        Raises:
+            WaylandError: another part keeps it, or the compositor has no input methods.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise WaylandError("the place for an input method is in use") from error
+        try:
+            return self.renew(connection)
+        except BaseException:
+            self.drop()
+            raise
+
+    def renew(self, connection: Connection) -> InputMethod:
+        """Be a new input method, for the holder that has left with its old one. Raises WaylandError."""
+        self.method = InputMethod(connection)
+        return self.method
+
+    async def leave(self) -> None:
+        """Give the place back; returns when the compositor has done it, or is gone. For the holder only."""
+        method, self.method = self.method, None
+        try:
+            if method is not None:
+                with suppress(WaylandError):
+                    await method.leave()
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of it without telling the compositor, which hears it when the connection ends."""
+        self.method = None
+        self._lock.release()
+
+
+_places: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Place]] = WeakKeyDictionary()
+
+
+def place_of(path: str) -> Place:
+    """Return the place of the compositor at this socket; the same for everybody on this loop."""
+    return _places.setdefault(asyncio.get_running_loop(), {}).setdefault(path, Place())
+
+
+@asynccontextmanager
+async def seated(connection: Connection, *, timeout_s: float = PLACE_S) -> AsyncIterator[InputMethod]:
+    """Be the input method of this connection's compositor meanwhile. Raises WaylandError as `Place.take`."""
+    place = place_of(connection.path)
+    method = await place.take(connection, timeout_s=timeout_s)
+    try:
+        yield method
+    finally:
+        await place.leave()
+
+
+async def offered(path: str) -> str:
+    """Return why no input method can be had from this compositor, as a sentence; empty when one can."""
+    try:
+        connection = await Connection.open(path)
+    except WaylandError as error:
+        return f"No input method: {error}."
+    connection.close()
+    return "" if MANAGER in connection.globals else f"This compositor does not offer {MANAGER}."

@@ -1,5 +1,6 @@
 """Which window is active, told by the compositor on the same connection that types (wlr-foreign-toplevel)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +32,7 @@ class FocusWatch:
     def __init__(self, connection: Connection) -> None:
         self.available = MANAGER in connection.globals
         self.moved = False
+        self.on_moved: Callable[[], None] | None = None  # called when the focus goes elsewhere
         self.app = ""  # the active application's id; empty when unknown
         self._connection = connection
         self._toplevels: dict[int, _Toplevel] = {}
@@ -125,3 +127,5 @@ class FocusWatch:
             toplevel.active = False
         if opcode in (5, 6) and self._started and self._active() != self._target:
             self.moved = True
+            if self.on_moved is not None:
+                self.on_moved()

@@ -137,11 +137,15 @@ class Portal:
         if not self.is_open:
             raise PortalError("the desktop ended the session")
 
+    async def end(self) -> None:
+        """End the session: the desktop lets go of every key that is down; never raises."""
+        if self.connected and self._session:
+            await self._end(self._session)
+
     async def close(self) -> None:
         """End the session and the connection; never raises."""
         if self.connected:
-            if self._session:
-                await self._end(self._session)
+            await self.end()
             self._bus.disconnect()
             with contextlib.suppress(*_TROUBLE):
                 async with asyncio.timeout(CONNECT_S):

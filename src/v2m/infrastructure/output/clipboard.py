@@ -1,7 +1,6 @@
 """The last resort: the text on the clipboard, where the user can paste it; served while the daemon lives."""
 
 import asyncio
-from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import AtBest, Availability
@@ -10,8 +9,6 @@ from v2m.infrastructure._x11.display import X11Error, close_display, open_displa
 from v2m.infrastructure.output.failures import no_display
 from v2m.infrastructure.output.wayland.data_control import CLIPBOARD, DataControl, offered, text_contents
 from v2m.infrastructure.output.x11.selection import X11Selection
-
-ON_CLIPBOARD: Final = "The text is on the clipboard."
 
 
 class ClipboardOutput:
@@ -49,7 +46,7 @@ class ClipboardOutput:
         return Availability(usable=False, reason=f"No clipboard: {', and '.join(reasons)}.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Put it on the clipboard; 0 characters are typed."""
+        """Put it on the clipboard, marked so that clipboard managers do not record it; 0 characters are typed."""
         session = to.session
         reason = "there is neither a Wayland compositor nor an X display"
         if session.wayland is not None:
@@ -58,14 +55,14 @@ class ClipboardOutput:
             except WaylandError as error:
                 reason = str(error)
             else:
-                return Delivery(self.name, Certainty.HELD, 0, detail=ON_CLIPBOARD)
+                return Delivery(self.name, Certainty.HELD, 0, copied=True)
         if session.x11 is not None:
             try:
                 await self._copy_x11(text, session)
             except X11Error as error:
                 reason = str(error)
             else:
-                return Delivery(self.name, Certainty.HELD, 0, detail=ON_CLIPBOARD)
+                return Delivery(self.name, Certainty.HELD, 0, copied=True)
         raise no_display(reason)
 
     async def aclose(self) -> None:
@@ -79,7 +76,7 @@ class ClipboardOutput:
     async def _copy_wayland(self, text: str, path: str) -> None:
         connection = await Connection.open(path)
         try:
-            DataControl(connection).own(CLIPBOARD, text_contents(text, secret=False))
+            DataControl(connection).own(CLIPBOARD, text_contents(text, secret=True))
             await connection.roundtrip()
         except BaseException:
             connection.close()

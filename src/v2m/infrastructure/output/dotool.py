@@ -77,24 +77,26 @@ class DotoolOutput:
         return Availability(usable=True, reason="dotool presses the keys of your keyboard layout.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Let dotool press the keys, watching the focus."""
-        async with focused(to) as (connection, focus):
+        """Let dotool press the keys; it is ended when the window loses the focus or does not read."""
+        async with focused(to, len(text)) as window:
             try:
-                keys = strokes(text, await live_layout(connection))
+                keys = strokes(text, await live_layout(window.connection))
             except WaylandError as error:
                 raise no_display(str(error)) from error
             if caps_lock_is_on():
                 raise refused("Caps Lock is on.")
-            finished = await type_with(
-                ["dotool"],
-                encode(keys),
-                to.session,
-                timeout_s=START_S + PER_CHARACTER_S * len(text),
-                settle_s=SETTLE_S,
-            )
+            async with window.while_there() as leash:
+                finished = await type_with(
+                    ["dotool"],
+                    encode(keys),
+                    to.session,
+                    timeout_s=START_S + PER_CHARACTER_S * len(text),
+                    settle_s=SETTLE_S,
+                    leash=leash,
+                )
             if _WARNING in finished.stderr:
                 raise broken("dotool did not press every key", delivered=None)
-            sent = await judge(self.name, len(text), connection, focus)
+            sent = await judge(self.name, len(text), window)
         detail = sent.detail or _UNSURE
         return Delivery(self.name, Certainty.UNCERTAIN, len(text), sent.target, detail)
 

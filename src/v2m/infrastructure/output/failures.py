@@ -3,10 +3,11 @@
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.ports import Availability
 
-NO_WAYLAND = Availability(usable=False, reason="There is no Wayland compositor in this session.")
-NO_X11 = Availability(usable=False, reason="There is no X11 display in this session.")
+NO_WAYLAND = Availability(usable=False, reason="There is no Wayland compositor in this session.", foreign=True)
+NO_X11 = Availability(usable=False, reason="There is no X11 display in this session.", foreign=True)
 FOCUS_MOVED = "Another window got the focus while the text was typed."
 NOT_READING = "The window does not read what is typed into it; it may have stopped."
+MOVED_BEFORE = "The window that had the focus lost it before anything was typed."
 FOCUS_UNKNOWN = "This compositor does not tell which window has the focus."
 
 

@@ -24,7 +24,8 @@ _SAFE_PASTE: Final = Chord(frozenset({"shift"}), "insert")
 UNSAVED: Final = "What is on the clipboard cannot be kept whole, and pasting would lose it."
 CHANGED: Final = "Something else was put on the clipboard at the same moment."
 NOT_TAKEN: Final = "The window has not taken the text yet; it is on the clipboard."
-MOVED_BEFORE: Final = "The window that had the focus lost it before anything was pasted."
+LATE: Final = "The window has not taken the text in time."
+TAKER_UNKNOWN: Final = "It is not known whether the window or another program took the text."
 
 
 def paste_chord(wished: str) -> Chord:

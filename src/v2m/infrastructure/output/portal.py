@@ -13,9 +13,19 @@ from typing import Final
 
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import AtBest, Availability
+from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES, Backlog
 from v2m.infrastructure.output._keysyms import keysym
 from v2m.infrastructure.output._portal_session import DeniedError, Portal, PortalError, SilentError, TokenError
-from v2m.infrastructure.output.failures import broken, no_display, refused
+from v2m.infrastructure.output.failures import (
+    FOCUS_MOVED,
+    FOCUS_UNKNOWN,
+    MOVED_BEFORE,
+    NOT_READING,
+    broken,
+    no_display,
+    refused,
+)
+from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, STALLED_S, TOO_LONG, UNSEEN_LIMIT
 
 TOKEN_FILE: Final = "portal-token"  # noqa: S105 - the name of the file
 MAX_TOKEN_BYTES: Final = 200  # a UUID has 36
@@ -75,10 +85,9 @@ class PortalOutput:
             raise refused(_DENIED) from error
         except PortalError as error:
             raise refused(f"The desktop's portal does not type: {error}.") from error
-        await _type(portal, text)
-        if asked:
-            return Delivery(self.name, Certainty.UNCERTAIN, len(text), detail=_ASKED)
-        return Delivery(self.name, Certainty.SENT, len(text))
+        typed, detail = await _Typing(portal, to).run(text)
+        detail = detail or (_ASKED if asked else "") or (FOCUS_UNKNOWN if to.window is None else "")
+        return Delivery(self.name, Certainty.UNCERTAIN if detail else Certainty.SENT, typed, detail=detail)
 
     async def aclose(self) -> None:
         """Give the session back."""
@@ -135,23 +144,67 @@ class PortalOutput:
                     os.close(fd)
 
 
-async def _type(portal: Portal, text: str) -> None:
-    """Press key after key.
+class _Typing:
+    """One text on its way.
 
     The portal takes a key before the desktop behind it has it (measured: one that was taken was lost each time
     the session ended), so once it has taken one, how many arrived is unknown when it breaks off.
-
-    Raises:
-        OutputError: with 0 delivered when it took none, else None.
     """
-    taken = False
-    try:
-        for character in text:
-            symbol = keysym(character)
-            await portal.press(symbol, pressed=True)
-            taken = True
-            await asyncio.shield(portal.press(symbol, pressed=False))
-        await portal.check()  # keys for a desktop part that is gone are taken all the same
-    except PortalError as error:
-        known = not taken and not isinstance(error, SilentError)
-        raise broken(str(error), delivered=0 if known else None) from error
+
+    def __init__(self, portal: Portal, to: Destination) -> None:
+        self._portal = portal
+        self._to = to
+        # An X server disconnects nobody who does not read.
+        self._backlog = Backlog(to.session.wayland) if to.session.wayland else None
+        self._taken = 0  # keys that the portal took
+
+    async def run(self, text: str) -> tuple[int, str]:
+        """Press key after key; return how many, and why it stopped or what is not sure, empty for neither.
+
+        Raises:
+            OutputError: with 0 delivered when the portal took none, else None.
+        """
+        try:
+            if self._backlog and not self._backlog.available and len(text) > UNSEEN_LIMIT:
+                raise refused(TOO_LONG)
+            return await self._press(text)
+        except PortalError as error:
+            await self._portal.end()
+            known = not self._taken and not isinstance(error, SilentError)
+            raise broken(str(error), delivered=0 if known else None) from error
+        except asyncio.CancelledError:  # a key that is down would repeat; the desktop lets go of a session's keys
+            await asyncio.shield(self._portal.end())
+            raise
+        finally:
+            if self._backlog is not None:
+                self._backlog.close()
+
+    async def _press(self, text: str) -> tuple[int, str]:
+        for number, character in enumerate(text):
+            if number % BATCH == 0:
+                if not await self._stays():
+                    break
+                if not await self._reads():
+                    return number, NOT_READING
+            await self._tap(keysym(character))
+        else:
+            await self._portal.check()  # keys for a desktop part that is gone are taken all the same
+            return len(text), "" if await self._stays() else FOCUS_MOVED
+        if number == 0:
+            raise refused(MOVED_BEFORE)
+        return number, FOCUS_MOVED
+
+    async def _tap(self, symbol: int) -> None:
+        """Press and let go, also when this is cancelled in between. Raises PortalError."""
+        try:
+            await self._portal.press(symbol, pressed=True)
+            self._taken += 1
+        finally:
+            await asyncio.shield(self._portal.press(symbol, pressed=False))
+
+    async def _stays(self) -> bool:
+        return self._to.stays is None or await self._to.stays()
+
+    async def _reads(self) -> bool:
+        """Wait until another batch can do no harm; False when the window has stopped reading."""
+        return self._backlog is None or await self._backlog.below(UNREAD_LIMIT_BYTES, stalled_s=STALLED_S)

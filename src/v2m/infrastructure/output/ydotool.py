@@ -16,13 +16,13 @@ from typing import Final
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.ports import AtBest, Availability
+from v2m.infrastructure._wayland.backlog import UNREAD_LIMIT_BYTES
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure._xkbcommon import ALTGR_CODE, SHIFT_CODE, Stroke
 from v2m.infrastructure.output._layout import caps_lock_is_on, live_layout, strokes
-from v2m.infrastructure.output._tools import focused, hint, judge
-from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, broken, no_display, refused
-from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, BURST_LIMIT
+from v2m.infrastructure.output._tools import Watched, focused, hint, judge
+from v2m.infrastructure.output.failures import FOCUS_MOVED, NO_WAYLAND, NOT_READING, broken, no_display, refused
+from v2m.infrastructure.output.wayland.virtual_keyboard import BATCH, BURST_LIMIT, STALLED_S
 
 HOLD_S: Final = 0.002
 PAUSE_S: Final = 0.003  # with HOLD_S 200 characters a second: what no application was ever killed by
@@ -77,29 +77,29 @@ class YdotoolOutput:
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
         """Press the keys, watching the focus."""
-        async with focused(to) as (connection, focus):
+        async with focused(to, len(text)) as window:
             try:
-                keys = strokes(text, await live_layout(connection))
+                keys = strokes(text, await live_layout(window.connection))
             except WaylandError as error:
                 raise no_display(str(error)) from error
             if caps_lock_is_on():
                 raise refused("Caps Lock is on.")
             daemon = _connect(self._sockets)
             try:
-                return await self._press(keys, daemon, connection, focus)
+                return await self._press(keys, daemon, window)
             finally:
                 daemon.close()
 
-    async def _press(
-        self, keys: Sequence[Stroke], daemon: socket.socket, connection: Connection, focus: FocusWatch
-    ) -> Delivery:
-        typed = 0
+    async def _press(self, keys: Sequence[Stroke], daemon: socket.socket, window: Watched) -> Delivery:
+        typed, focus = 0, window.focus
         try:
             for at in range(0, len(keys), BATCH):
+                if not await window.backlog.below(UNREAD_LIMIT_BYTES, stalled_s=STALLED_S):
+                    return Delivery(self.name, Certainty.UNCERTAIN, typed, focus.app, NOT_READING)
                 for stroke in keys[at : at + BATCH]:
                     typed += 1
                     await _tap(daemon, stroke)
-                await connection.roundtrip()
+                await window.connection.roundtrip()
                 if focus.moved:
                     return Delivery(self.name, Certainty.UNCERTAIN, typed, focus.app, FOCUS_MOVED)
         except (OSError, TimeoutError) as error:
@@ -107,7 +107,7 @@ class YdotoolOutput:
             raise broken("ydotoold is gone or hangs", delivered=None) from error
         except WaylandError:
             pass  # `judge` says so
-        return await judge(self.name, typed, connection, focus)
+        return await judge(self.name, typed, window)
 
     async def aclose(self) -> None:
         """Nothing stays open."""

@@ -1,6 +1,6 @@
 """The X keyboard extension as far as python-xlib lacks it: groups in the state of key events, and map changes."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from Xlib.display import Display
@@ -15,11 +15,27 @@ def use_groups(display: "Display") -> int | None:
 
     Returns the type of the events that then stand for `MappingNotify`; None: the server has no such extension.
     """
-    from Xlib.protocol import rq
-
     found = display.query_extension("XKEYBOARD")
     if found is None:
         return None
+    use_extension, select_events = _requests()
+    use_extension(display=display.display, extension=found.major_opcode, major=1, minor=0)
+    select_events(
+        display=display.display,
+        extension=found.major_opcode,
+        device=_CORE_KEYBOARD,
+        affected=_CHANGES,
+        cleared=0,
+        selected=_CHANGES,
+        affected_map=_ALL_PARTS,
+        map=_ALL_PARTS,
+    )
+    return int(found.first_event)
+
+
+def _requests() -> tuple[Any, Any]:
+    """Return the requests for using the extension and for selecting its events."""
+    from Xlib.protocol import rq
 
     class UseExtension(rq.ReplyRequest):  # type: ignore[misc]  # python-xlib has no types
         _request = rq.Struct(
@@ -48,15 +64,4 @@ def use_groups(display: "Display") -> int | None:
             rq.Card16("map"),
         )
 
-    UseExtension(display=display.display, extension=found.major_opcode, major=1, minor=0)
-    SelectEvents(
-        display=display.display,
-        extension=found.major_opcode,
-        device=_CORE_KEYBOARD,
-        affected=_CHANGES,
-        cleared=0,
-        selected=_CHANGES,
-        affected_map=_ALL_PARTS,
-        map=_ALL_PARTS,
-    )
-    return int(found.first_event)
+    return UseExtension, SelectEvents

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Final
 
 from v2m.domain.errors import OutputError, OutputReason
+from v2m.infrastructure._xkbcommon import KeymapError, Signatures, load_libxkbcommon
 
-LIBRARY: Final = "libxkbcommon.so.0"
 _TEXT_V1: Final = 1  # XKB_KEYMAP_FORMAT_TEXT_V1
 _EFFECTIVE: Final = 8  # XKB_STATE_MODS_EFFECTIVE
 _COMPOSING, _COMPOSED, _CANCELLED = 1, 2, 3  # enum xkb_compose_status
@@ -19,7 +19,7 @@ _UTF8_BYTES: Final = 64  # a composed text is a few characters
 _MEANINGS: Final = {0xFF0D: "\n", 0xFF8D: "\n", 0xFF09: "\t", 0xFF08: "\b"}
 _INSERT: Final = 0xFF63
 
-_SIGNATURES: Final = {
+_SIGNATURES: Final[Signatures] = {
     "xkb_context_new": (c_void_p, [c_int]),
     "xkb_keymap_new_from_string": (c_void_p, [c_void_p, c_char_p, c_int, c_int]),
     "xkb_keymap_unref": (None, [c_void_p]),
@@ -47,17 +47,13 @@ _SIGNATURES: Final = {
 def _library() -> ctypes.CDLL:
     """Return the library. Raises OutputError when it is not there."""
     try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError as error:
+        return load_libxkbcommon(_SIGNATURES)
+    except KeymapError as error:
         raise OutputError(
             "A window of our own needs libxkbcommon.",
             reason=OutputReason.TOOL_MISSING,
             hint="apt install libxkbcommon0",
         ) from error
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
 
 
 class Composer:

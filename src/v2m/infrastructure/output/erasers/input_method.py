@@ -6,7 +6,7 @@ from typing import Final
 from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure._wayland.input_method import MANAGER, InputMethod
+from v2m.infrastructure._wayland.input_method import InputMethod, offered, place_of, seated
 from v2m.infrastructure._wayland.toplevels import FocusWatch
 from v2m.infrastructure.output.failures import NO_WAYLAND, broken, no_display, refused, secret_field, unseen
 
@@ -26,15 +26,8 @@ class InputMethodEraser:
         """Say whether the compositor offers input methods; what the application shows is seen at `erase`."""
         if session.wayland is None:
             return NO_WAYLAND
-        try:
-            connection = await Connection.open(session.wayland)
-        except WaylandError as error:
-            return Availability(usable=False, reason=f"No input method: {error}.")
-        offered = MANAGER in connection.globals
-        connection.close()
-        if not offered:
-            return Availability(usable=False, reason=f"This compositor does not offer {MANAGER}.")
-        return Availability(usable=True, reason="The compositor lets an input method see the field.")
+        reason = await offered(session.wayland)
+        return Availability(usable=not reason, reason=reason or "The compositor lets an input method see the field.")
 
     async def erase(self, text: str, to: Destination) -> Delivery:
         """Remove it where the field ends with it at the cursor; CONFIRMED, SENT where nothing is left to be shown."""
@@ -45,11 +38,12 @@ class InputMethodEraser:
         except WaylandError as error:
             raise no_display(str(error)) from error
         try:
-            erasure = _Erasure(connection, text)
-            try:
-                return await erasure.run(self.name, to)
-            except WaylandError as error:
-                raise broken(str(error), delivered=None if erasure.begun else 0) from error
+            async with seated(connection) as method:
+                erasure = _Erasure(connection, method, text)
+                try:
+                    return await erasure.run(self.name, to)
+                except WaylandError as error:
+                    raise broken(str(error), delivered=None if erasure.begun else 0) from error
         except WaylandError as error:
             raise no_display(str(error)) from error
         finally:
@@ -62,12 +56,11 @@ class InputMethodEraser:
 class _Erasure:
     """One text being removed from one field."""
 
-    def __init__(self, connection: Connection, text: str) -> None:
-        """Raises WaylandError when the compositor has no input methods."""
+    def __init__(self, connection: Connection, method: InputMethod, text: str) -> None:
         self._connection = connection
         self._text = text
         self._focus = FocusWatch(connection)
-        self._method = InputMethod(connection)
+        self._method = method
         self._certainty = Certainty.CONFIRMED
         self.begun = False
 
@@ -136,7 +129,7 @@ class _Erasure:
         groups = self._method.groups
         if not await self._connection.until(lambda: self._method.groups != groups, NEWS_S):
             await self._method.leave()
-            self._method = InputMethod(self._connection)
+            self._method = place_of(self._connection.path).renew(self._connection)
             await self._method.wait_active()
 
 

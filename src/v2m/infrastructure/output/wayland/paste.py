@@ -11,14 +11,22 @@ from v2m.domain.delivery import Certainty, Delivery, Destination, Session
 from v2m.domain.ports import AtBest, Availability
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
 from v2m.infrastructure._wayland.toplevels import FocusWatch
-from v2m.infrastructure.output.failures import FOCUS_MOVED, FOCUS_UNKNOWN, NO_WAYLAND, broken, no_display, refused
+from v2m.infrastructure.output.failures import (
+    FOCUS_MOVED,
+    FOCUS_UNKNOWN,
+    MOVED_BEFORE,
+    NO_WAYLAND,
+    broken,
+    no_display,
+    refused,
+)
 from v2m.infrastructure.output.pasting import (
     CHANGED,
-    MOVED_BEFORE,
     NOT_TAKEN,
     RECEIPT_S,
     REPEAT_GAP_S,
     RESTORE_DELAY_S,
+    TAKER_UNKNOWN,
     UNSAVED,
     paste_chord,
     wants_primary,
@@ -125,9 +133,10 @@ class PasteOutput:
             raise broken(str(error), delivered=None if receipt.pressed else 0) from error
         finally:
             focus.stop()
-        if receipt.complete:
-            desk.read_by = time.monotonic() + RESTORE_DELAY_S
-            desk.restoring = asyncio.get_running_loop().call_later(RESTORE_DELAY_S, _give_back, desk)
+            if receipt.complete or (receipt.pressed and to.keep_clipboard):
+                delay_s = RESTORE_DELAY_S if receipt.complete else RECEIPT_S
+                desk.read_by = time.monotonic() + delay_s
+                desk.restoring = asyncio.get_running_loop().call_later(delay_s, _give_back, desk)
         return self._judge(text, focus, receipt)
 
     async def aclose(self) -> None:
@@ -148,7 +157,8 @@ class PasteOutput:
 
     def _judge(self, text: str, focus: FocusWatch, receipt: Receipt) -> Delivery:
         if not receipt.complete:  # the key may still be handled, then the text has to be there
-            return Delivery(self.name, Certainty.UNCERTAIN, 0, focus.app, NOT_TAKEN)
+            typed, detail = (len(text), TAKER_UNKNOWN) if receipt.taken and not receipt.by_window else (0, NOT_TAKEN)
+            return Delivery(self.name, Certainty.UNCERTAIN, typed, focus.app, detail)
         if focus.moved:
             return Delivery(self.name, Certainty.UNCERTAIN, len(text), focus.app, FOCUS_MOVED)
         if receipt.confirmed:

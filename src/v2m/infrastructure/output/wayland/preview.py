@@ -7,10 +7,11 @@ from typing import Final
 
 from v2m.domain.delivery import Destination, Session
 from v2m.infrastructure._wayland.connection import Connection, WaylandError
-from v2m.infrastructure._wayland.input_method import COMMIT_BYTES, MANAGER, InputMethod
+from v2m.infrastructure._wayland.input_method import COMMIT_BYTES, MANAGER, InputMethod, Place, place_of
 from v2m.infrastructure._wayland.toplevels import FocusWatch
 
 _CUT: Final = "…"
+PLACE_S: Final = 0.2  # a look at a field is over by then; a text that is being typed is not, and comes first
 CLEARINGS: Final = 5  # an application answers the first, perhaps the second; one that always does is not waited for
 
 
@@ -21,6 +22,7 @@ class InputMethodPreview:
         """`mark` is a file that is there as long as something is shown, so that the next process knows."""
         self._mark = mark
         self._connection: Connection | None = None
+        self._place: Place | None = None  # while it is ours
         self._method: InputMethod | None = None
         self._focus: FocusWatch | None = None
         self._shown = ""
@@ -56,7 +58,9 @@ class InputMethodPreview:
             with suppress(WaylandError):
                 if self._shown:
                     await self._clear(method)
-                await method.leave()
+            place, self._place = self._place, None
+            if place is not None:
+                await place.leave()
             if self._shown:
                 self._noted(shows=False)
         self._let_go()
@@ -91,7 +95,9 @@ class InputMethodPreview:
         if MANAGER not in connection.globals:
             self._let_go()
             return None
-        self._focus, self._method = FocusWatch(connection), InputMethod(connection)
+        place = place_of(connection.path)
+        self._method = await place.take(connection, timeout_s=PLACE_S)
+        self._place, self._focus = place, FocusWatch(connection)
         await self._focus.start(to)
         await self._method.wait_active()
         if self._method.unavailable:
@@ -101,6 +107,9 @@ class InputMethodPreview:
     def _let_go(self) -> None:
         if self._connection is not None:
             self._connection.close()
+        if self._place is not None:
+            self._place.drop()
+            self._place = None
         self._connection = self._method = self._focus = None
         self._shown = ""
 

@@ -18,9 +18,10 @@ class Receipt:
     The protocol does not name a reader, but it reads through a pipe that it made itself, and the kernel tells which
     process has that open. So a receipt proves one of two things. `confirmed`: the process of the focused window has
     begun to read the text after the key was sent, and was given all of it before it closed the pipe. `taken` alone:
-    somebody has begun to, after the compositor had handled the key; it may have been a clipboard manager that was
-    late, where the kernel or the desktop do not tell the window's process. Whoever read before the key counts for
-    nothing, nor does another process where the window's can be seen.
+    somebody has begun to, after the compositor had handled the key. That is the window, read for by the compositor
+    because it is one of X11 (`complete`); or, where the kernel or the desktop do not tell the window's process, it
+    may as well be a clipboard manager. Whoever read before the key counts for nothing, nor does another process where
+    the window's can be seen.
     """
 
     def __init__(self, window_pid: int, compositor_pid: int) -> None:
@@ -29,6 +30,7 @@ class Receipt:
         self.taken = False
         self.confirmed = False
         self.by_window = False  # it is the window that reads
+        self._for_window = False  # the compositor has read for an X11 window
         self._acknowledged = False  # the compositor has handled the key
         self._written = False
         self._pipe = 0
@@ -38,7 +40,7 @@ class Receipt:
     @property
     def complete(self) -> bool:
         """Whether nothing more is to be expected."""
-        return self.confirmed if self.by_window else self.taken
+        return self.confirmed if self.by_window else self._for_window
 
     def acknowledge(self) -> None:
         """Take down that the compositor has handled the key; called in order with its other events."""
@@ -54,8 +56,9 @@ class Receipt:
             self.taken = self.by_window = True
             self._pipe = pipe
             return self._end
-        if self._acknowledged and (by_window is None or self._for_x11(pipe)):
-            self.taken = True
+        if self._acknowledged:
+            self._for_window = self._for_window or (by_window is False and self._for_x11(pipe))
+            self.taken = self.taken or self._for_window or by_window is None
         return None
 
     async def read_to_the_end(self, timeout_s: float) -> None:

@@ -15,6 +15,7 @@ from v2m.infrastructure._wayland.wire import uints
 from v2m.infrastructure.output.failures import (
     FOCUS_MOVED,
     FOCUS_UNKNOWN,
+    MOVED_BEFORE,
     NO_WAYLAND,
     NOT_READING,
     broken,
@@ -104,13 +105,17 @@ class VirtualKeyboardOutput:
         self._keyboard: VirtualKeyboard | None = None
 
     async def probe(self, session: Session) -> Availability:
-        """Say whether the compositor takes virtual keyboards; connects, types nothing."""
+        """Say whether the compositor takes virtual keyboards; disturbs no text that is being typed."""
         if session.wayland is None:
             return NO_WAYLAND
-        try:
-            await self._connected(session.wayland)
-        except WaylandError as error:
-            return Availability(usable=False, reason=f"No virtual keyboard: {error}.")
+        if not await self._is_connected(session.wayland):
+            try:
+                connection = await Connection.open(session.wayland)  # the resident one may be typing elsewhere
+            except WaylandError as error:
+                return Availability(usable=False, reason=f"No virtual keyboard: {error}.")
+            connection.close()
+            if MANAGER not in connection.globals:
+                return Availability(usable=False, reason=f"This compositor does not offer {MANAGER}.")
         return Availability(usable=True, reason="The compositor takes keys from a virtual keyboard.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
@@ -137,15 +142,20 @@ class VirtualKeyboardOutput:
             self._connection.close()
         self._connection = self._keyboard = None
 
+    async def _is_connected(self, path: str) -> bool:
+        """Tell whether the resident keyboard is this compositor's and works."""
+        if self._connection is None or self._connection.path != path:
+            return False
+        try:
+            await self._connection.roundtrip()
+        except WaylandError:
+            return False
+        return True
+
     async def _connected(self, path: str) -> tuple[Connection, VirtualKeyboard]:
         """Return the resident keyboard, a new one when the compositor is another or was restarted."""
-        if self._connection and self._keyboard and self._connection.path == path:
-            try:
-                await self._connection.roundtrip()
-            except WaylandError:
-                pass
-            else:
-                return self._connection, self._keyboard
+        if await self._is_connected(path) and self._connection and self._keyboard:
+            return self._connection, self._keyboard
         await self.aclose()
         connection = await Connection.open(path)
         try:
@@ -173,7 +183,7 @@ class _Typing:
         if self._focus.nothing_active:
             raise refused("No window has the focus.")
         if self._elsewhere():
-            raise refused("The window that had the focus lost it before anything was typed.")
+            raise refused(MOVED_BEFORE)
         if len(text) > UNSEEN_LIMIT and not self._backlog.available:
             raise refused(TOO_LONG)
         for number, batch in enumerate(_batches(text)):
@@ -188,6 +198,9 @@ class _Typing:
             return self._delivery(Certainty.UNCERTAIN, FOCUS_UNKNOWN)
         if not await self._backlog.read(stalled_s=STALLED_S):
             return self._delivery(Certainty.UNCERTAIN, NOT_READING)
+        await self._keyboard.press("")  # a window that was closed unread has nothing left unread: now its end is known
+        if self._elsewhere():
+            return self._delivery(Certainty.UNCERTAIN, FOCUS_MOVED)
         return self._delivery(Certainty.SENT)
 
     def end(self) -> None:

@@ -37,11 +37,12 @@ class WtypeOutput:
         return Availability(usable=True, reason="wtype types through a virtual keyboard.")
 
     async def deliver(self, text: str, to: Destination) -> Delivery:
-        """Let wtype type it, watching the focus."""
-        async with focused(to) as (connection, focus):
-            timeout_s = START_S + PER_CHARACTER_S * len(text)
-            await type_with(["wtype", "-"], utf8(text), to.session, timeout_s=timeout_s)
-            return await judge(self.name, len(text), connection, focus)
+        """Let wtype type it; it is ended when the window loses the focus or does not read."""
+        stdin, timeout_s = utf8(text), START_S + PER_CHARACTER_S * len(text)
+        async with focused(to, len(text)) as window:
+            async with window.while_there() as leash:
+                await type_with(["wtype", "-"], stdin, to.session, timeout_s=timeout_s, leash=leash)
+            return await judge(self.name, len(text), window)
 
     async def aclose(self) -> None:
         """Nothing stays open."""
