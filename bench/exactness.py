@@ -8,9 +8,8 @@ from bench._rows import Row
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.exactness import Report, check, running, warm_up
-from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, SHOWING, opened
+from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, confirms, opened
 from support.texts import texts
-from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
 
 TEXTS = 1000
 MOST_UNCONFIRMED_PERCENT = 1
@@ -28,9 +27,8 @@ def measure(rounds: int = TEXTS) -> list[Row]:
                     sink = opened(desktop, application)
                     warm_up(deliver, sink)
                     report = check(deliver, sink, texts(rounds, kinds=kinds), patience_s=PATIENCE_S)
-                    shows = output_class is InputMethodOutput and application in SHOWING
                     name = f"{output_class.name}, {application} on {kind}"
-                    rows += _rows(name, report, shows=shows, alive=sink.alive)
+                    rows += _rows(name, report, shows=confirms(output_class, application), alive=sink.alive)
     return rows
 
 

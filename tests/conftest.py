@@ -1,11 +1,51 @@
-"""With CI in the environment nothing may be skipped: every skip is named with its reason, and fails the run."""
+"""What holds for every test: the ledger may be refused nothing; with CI in the environment nothing may be skipped.
 
+Every skip is named with its reason, and fails the run. Files with real desktops come first, so that no worker is left
+alone with a slow one at the end.
+"""
+
+import logging
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+SLOWEST_FIRST = ("desktop", "faults", "integration", "contract")
+_TESTS = Path(__file__).parent
+
 _skipped: dict[str, str] = {}
+
+
+class _Refusals(logging.Handler):
+    """Keeps what the ledger logs when the history refuses a step: our mistake, which no dictation may be lost to."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.errors.append(f"{record.getMessage()}: {error}")
+
+
+@pytest.fixture(autouse=True)
+def _every_step_is_allowed() -> Iterator[None]:
+    """Fail a test in whose course a row was left behind."""
+    refusals, ledger = _Refusals(), logging.getLogger("v2m.application.ledger")
+    ledger.addHandler(refusals)
+    yield
+    ledger.removeHandler(refusals)
+    assert not refusals.errors, refusals.errors
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(_TESTS).parts[0]
+        return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+
+    items.sort(key=rank)  # stable: within a folder everything stays in its order
 
 
 def _is_ci() -> bool:

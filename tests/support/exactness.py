@@ -5,6 +5,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from v2m.core.di.adapters import make_windows
 from v2m.domain.delivery import Certainty, Destination, Session
 from v2m.domain.errors import OutputError
 
@@ -29,12 +30,34 @@ class Report:
 
 @contextmanager
 def running(output, desktop):
-    """Keep one output and its loop, as the daemon does; yields the function that delivers a text."""
+    """Keep one output and its loop, as the daemon does; yields the function that delivers a text.
+
+    Every text is for the window that has the focus when the first one is delivered.
+    """
+    session, aimed = Session(desktop.variables), []
     with asyncio.Runner() as runner:
+
+        def deliver(text):
+            if not aimed:
+                aimed.append(Destination(session, runner.run(focused(session))))
+            return runner.run(_ledger(output, text, aimed[0]))
+
         try:
-            yield lambda text: runner.run(_ledger(output, text, Destination(Session(desktop.variables))))
+            yield deliver
         finally:
             runner.run(output.aclose())
+
+
+async def focused(session):
+    """Return the window that has the focus, once there is one."""
+    windows = make_windows()
+    try:
+        async with asyncio.timeout(5):
+            while (window := await windows.focused(session)) is None:
+                await asyncio.sleep(0.01)
+        return window
+    finally:
+        await windows.aclose()
 
 
 def check(deliver, sink, texts, *, patience_s=10.0):

@@ -1,5 +1,7 @@
 """A desktop of two text fields that are only strings, and the adapters that type, remove and watch there."""
 
+import asyncio
+
 from v2m.domain.delivery import Certainty, Delivery, Session, Window
 from v2m.domain.errors import OutputError, OutputReason
 from v2m.domain.ports import AtBest, Availability
@@ -126,10 +128,16 @@ class FieldWatch:
     def __init__(self, fields):
         self.fields = fields
         self.sessions = []
+        self.answers = asyncio.Event()  # cleared: the desktop hangs
+        self.answers.set()
 
     async def begin(self, session):
+        await self.answers.wait()
         self.sessions.append(session)
         self.fields.pressed = False
+
+    async def settled(self):
+        pass
 
     async def touched(self, *, within_s):
         return self.fields.pressed if self.fields.tells else None

@@ -22,6 +22,11 @@ SAMPLED = {XtestOutput: ("words", "ascii")}
 SHOWING = ("gtk", "firefox")  # they show input methods what stands around the cursor
 
 
+def confirms(output_class, application):
+    """Whether an output learns from an application that it has the text."""
+    return output_class is PasteX11Output or (output_class is InputMethodOutput and application in SHOWING)
+
+
 def opened(desktop, application):
     """Open an application with an empty field that has the focus."""
     return desktop.terminal() if application == "terminal" else desktop.target(application)
