@@ -20,7 +20,8 @@ def sway():
 def home(sway):
     """A daemon that hears the same each time, in that desktop."""
     scripted = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_TRANSCRIPTION__SCRIPT": f'["{SAID}"]'}
-    with new_home(V2M_AUDIO__BACKEND="wav", **sway[0].variables, **scripted) as home, running_daemon(home):
+    audio = {"V2M_AUDIO__BACKEND": "wav", "V2M_AUDIO__MIN_RECORDING_MS": "0"}  # however soon the key goes up
+    with new_home(**audio, **sway[0].variables, **scripted) as home, running_daemon(home):
         sway[1].clear()
         assert home.v2m("type", "--copy", "before").returncode == 0
         yield home

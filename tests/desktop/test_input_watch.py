@@ -1,6 +1,9 @@
 """What the user touches is noticed, one hotkey is not counted, and who cannot know says so."""
 
 import asyncio
+import os
+import signal
+import socket
 
 import pytest
 
@@ -12,6 +15,7 @@ from v2m.infrastructure._wayland.wire import uints
 from v2m.infrastructure.desktop.input_watch import chain
 from v2m.infrastructure.desktop.input_watch.chain import LiveInputWatch
 from v2m.infrastructure.desktop.input_watch.wayland import EXT, QUIET_MS
+from v2m.infrastructure.desktop.input_watch.x11 import X11InputWatch
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(120)]
 
@@ -284,3 +288,28 @@ def test_without_a_desktop_nothing_is_known():
         await watch.aclose()
 
     asyncio.run(main())
+
+
+def test_a_server_that_dies_leaves_no_deaf_descriptor_in_the_loop():
+    async def scenario():
+        watch, loop = X11InputWatch(), asyncio.get_running_loop()
+        with XDesktop() as desk:
+            assert await watch.begin(Session(desk.variables))
+            await watch.settled()
+            os.kill(desk.server_pid, signal.SIGKILL)
+            while watch.touched(0.5) is not None:
+                await asyncio.sleep(0.01)
+            await watch.aclose()
+        pairs = [socket.socketpair() for _ in range(16)]  # one of them gets the number that the display had
+        for ours, theirs in pairs:
+            heard = asyncio.Event()
+            loop.add_reader(ours, heard.set)
+            theirs.send(b"x")
+            async with asyncio.timeout(5):
+                await heard.wait()
+            loop.remove_reader(ours)
+        for one in pairs:
+            for end in one:
+                end.close()
+
+    asyncio.run(scenario())
