@@ -27,7 +27,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.chain import dictating
 from support.desktop import Sink
 from support.exactness import CONFIRMED_WITHIN_S, focused, running, warm_up
-from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, confirms, opened
+from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, confirms, fitting, opened
 
 Deliver = Callable[[str], tuple[Certainty, int]]
 Prepare = Callable[[str], object]
@@ -131,6 +131,8 @@ def _of_output(
     if shows:
         late = 100 * in_time.count(False) / len(in_time)
         yield Row(f"{name}, not confirmed within 50 ms", late, "%", MOST_UNCONFIRMED_PERCENT, f"of {len(in_time)}")
+    if fitting(output_class, application, LONG) != LONG:
+        return
     if long is not None or application == "terminal":
         often = 1 if long is None else max(3, rounds // 3)
         yield _row(f"{name}, 5,000 characters, output alone", noted, LONG, sink, often, long)
@@ -142,7 +144,7 @@ def _of_daemon(
     short, long = _bars(output_class, application)
     name = f"{output_class.name}, {application}"
     yield _row(f"{name}, 67 characters", deliver, SENTENCE, sink, rounds, short, prepare)
-    if long is not None:
+    if long is not None and fitting(output_class, application, LONG) == LONG:
         yield _row(f"{name}, 5,000 characters", deliver, LONG, sink, max(3, rounds // 3), long, prepare)
 
 

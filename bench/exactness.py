@@ -8,7 +8,7 @@ from bench._rows import Row
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.exactness import Report, check, running, warm_up
-from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, confirms, opened
+from support.pairs import APPLICATIONS, DESKTOPS, OUTPUTS, confirms, fitting, opened
 from support.texts import texts
 
 TEXTS = 1000
@@ -26,7 +26,8 @@ def measure(rounds: int = TEXTS) -> list[Row]:
                 with DESKTOPS[kind]() as desktop, running(output_class(), desktop) as deliver:
                     sink = opened(desktop, application)
                     warm_up(deliver, sink)
-                    report = check(deliver, sink, texts(rounds, kinds=kinds), patience_s=PATIENCE_S)
+                    sample = [fitting(output_class, application, text) for text in texts(rounds, kinds=kinds)]
+                    report = check(deliver, sink, sample, patience_s=PATIENCE_S)
                     name = f"{output_class.name}, {application} on {kind}"
                     rows += _rows(name, report, shows=confirms(output_class, application), alive=sink.alive)
     return rows

@@ -3,7 +3,7 @@
 import pytest
 
 from support.exactness import check, running, warm_up
-from support.pairs import APPLICATIONS, DESKTOPS, KEYS, OUTPUTS, SAMPLED, confirms, opened
+from support.pairs import APPLICATIONS, DESKTOPS, KEYS, OUTPUTS, SAMPLED, confirms, fitting, opened
 from support.texts import LONGEST, texts
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(180)]
@@ -33,6 +33,7 @@ def test_every_text_arrives_exactly_and_the_ledger_never_overstates(place, outpu
     longest = max(texts(20, kinds=kinds, seed=2), key=len)
     length = KEYS_LONGEST if output_class in KEYS else LONGEST
     sample = [*texts(SAMPLE, kinds=kinds), (longest * LONGEST)[:length]]
+    sample = [fitting(output_class, application, text) for text in sample]
     shows = confirms(output_class, application)
     with running(output_class(), desktop) as deliver:
         warm_up(deliver, sink, confirmed=shows)

@@ -2,7 +2,7 @@
 
 from support.desktop import SwayDesktop, XDesktop
 from support.texts import KINDS, LATIN_KINDS
-from v2m.infrastructure.output.wayland.input_method import InputMethodOutput
+from v2m.infrastructure.output.wayland.input_method import InputMethodOutput, parts
 from v2m.infrastructure.output.wayland.paste import PasteOutput
 from v2m.infrastructure.output.wayland.virtual_keyboard import VirtualKeyboardOutput
 from v2m.infrastructure.output.x11.paste import PasteX11Output
@@ -30,3 +30,8 @@ def confirms(output_class, application):
 def opened(desktop, application):
     """Open an application with an empty field that has the focus."""
     return desktop.terminal() if application == "terminal" else desktop.target(application)
+
+
+def fitting(output_class, application, text):
+    """Return as much of a text as the output brings there: one commit, where a terminal would not show two."""
+    return parts(text)[0] if (output_class, application) == (InputMethodOutput, "terminal") else text

@@ -7,7 +7,7 @@ from typing import Final
 from v2m.domain.chords import Chord
 from v2m.domain.delivery import Destination, Session
 from v2m.domain.errors import OutputError
-from v2m.infrastructure._x11.display import Focus, X11Error, aim_of, foreign_errors
+from v2m.infrastructure._x11.display import Focus, X11Error, aim_of
 from v2m.infrastructure.output.failures import MOVED_BEFORE, refused
 from v2m.infrastructure.output.pasting import (
     CHANGED,
@@ -64,11 +64,14 @@ class Desk:
     def open(cls, session: Session) -> "Desk":
         """Connect; blocks. Raises X11Error."""
         thread = SelectionThread.open(session)
+
+        def begin() -> "Desk":  # in the thread: python-xlib waits for ever where two ask at the same time
+            if not thread.display.has_extension("XTEST"):
+                raise X11Error("the X server has no XTEST extension")
+            return cls(session, thread, XtestKeyboard(thread.display))
+
         try:
-            with foreign_errors(thread.display):
-                if not thread.display.has_extension("XTEST"):
-                    raise X11Error("the X server has no XTEST extension")
-            return cls(session, thread, thread.ask(lambda: XtestKeyboard(thread.display)))
+            return thread.ask(begin)
         except X11Error:
             thread.close()
             raise
