@@ -33,5 +33,13 @@ def opened(desktop, application):
 
 
 def fitting(output_class, application, text):
-    """Return as much of a text as the output brings there: one commit, where a terminal would not show two."""
-    return parts(text)[0] if (output_class, application) == (InputMethodOutput, "terminal") else text
+    """Return as much of a text as the output brings there.
+
+    One commit, where a terminal would not show two. Into Firefox no longer burst of keys than the output is at its best
+    with: from about 2,000 characters on it sorts emoji wrongly among letters.
+    """
+    if (output_class, application) == (InputMethodOutput, "terminal"):
+        return parts(text)[0]
+    if (output_class, application) == (VirtualKeyboardOutput, "firefox"):
+        return text[: output_class.at_best.characters]
+    return text

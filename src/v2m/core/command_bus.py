@@ -1,6 +1,6 @@
 """A dict from command model to coroutine, complete or refused."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 Handler = Callable[[Any], Awaitable[dict[str, Any]]]
@@ -13,12 +13,12 @@ class MissingHandlerError(RuntimeError):
 class CommandBus:
     """Dispatches by the command's type."""
 
-    def __init__(self, handlers: dict[type, Handler], commands: Iterable[type]) -> None:
+    def __init__(self, handlers: Mapping[type, Handler], commands: Iterable[type]) -> None:
         """Raises MissingHandlerError naming each command without a handler."""
         holes = sorted(command.__name__ for command in commands if command not in handlers)
         if holes:
             raise MissingHandlerError(
-                f"No handler for {', '.join(holes)}: add a coroutine and its line to application/handlers.py."
+                f"No handler for {', '.join(holes)}: add a coroutine and its line to application/handlers/."
             )
         self._handlers = handlers
 

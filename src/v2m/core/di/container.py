@@ -7,6 +7,7 @@ import inside each case, so that only the chosen library is loaded. Tests replac
 import asyncio
 import logging
 import time
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from v2m.application.announce import Announcer
-from v2m.application.commands import Command, parse_command
+from v2m.application.commands import COMMANDS, Command, parse_command
 from v2m.application.dictate import Dictations
 from v2m.application.files import Files
-from v2m.application.handlers import Handlers
+from v2m.application.handlers import DaemonHandlers, DesktopHandlers, HistoryHandlers, RecordingHandlers
 from v2m.application.handover import Handover
 from v2m.application.hotkey import Hotkey
 from v2m.application.ledger import Ledger
@@ -240,28 +241,35 @@ async def _assemble(settings: Settings, ports: _Ports, ears: Ears, shut_down: Ca
     recorder = _recorder(settings, ports, tongue, ledger, ears)
     dictations = _dictations(settings, ports, recorder, handover, ledger, ears)
     status = _status(settings, ports, tongue, dictations, ears)
-    handlers = Handlers(
-        dictations=dictations,
-        handover=handover,
-        deliverer=ports.out.deliverer,
-        exactness=ports.out.exactness,
-        thoughts=thoughts,
-        explainer=ports.out.explainer,
-        files=Files(transcriber=ports.transcriber, media=make_media(settings), tongue=tongue, events=events),
-        history=ports.history,
-        spools=ports.spools,
-        transcriber=ports.transcriber,
-        microphone=ports.microphone,
-        pinned_device=settings.audio.device,
-        tongue=tongue,
-        status=status,
-        shut_down=shut_down,
+    groups = (
+        DaemonHandlers(dictations=dictations, status=status, shut_down=shut_down),
+        DesktopHandlers(
+            deliverer=ports.out.deliverer,
+            exactness=ports.out.exactness,
+            explainer=ports.out.explainer,
+            microphone=ports.microphone,
+            pinned_device=settings.audio.device,
+        ),
+        RecordingHandlers(
+            dictations=dictations,
+            handover=handover,
+            deliverer=ports.out.deliverer,
+            files=Files(transcriber=ports.transcriber, media=make_media(settings), tongue=tongue, events=events),
+        ),
+        HistoryHandlers(
+            dictations=dictations,
+            handover=handover,
+            thoughts=thoughts,
+            history=ports.history,
+            spools=ports.spools,
+            transcriber=ports.transcriber,
+            tongue=tongue,
+        ),
     )
+    bus = CommandBus(ChainMap(*(group.table() for group in groups)), COMMANDS.values())
     await recover(history=ports.history, ledger=ledger, spools=ports.spools, announcer=announcer)
     jobs: list[Callable[[], Any]] = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run]
     jobs += [*_chores(settings, ports, tongue, announcer), thoughts.run]
     jobs += [preview.run] if preview is not None else []
     hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
-    return Container(
-        dictations, hotkey, events, handlers.bus(), status, announcer, settings.daemon.max_connections, jobs
-    )
+    return Container(dictations, hotkey, events, bus, status, announcer, settings.daemon.max_connections, jobs)

@@ -8,7 +8,9 @@ from v2m.infrastructure.output.failures import refused
 RECEIPT_S: Final = 0.5  # measured: an application takes the text 1.1…1.4 ms after the key
 # foot ignores a paste key while it still feeds the previous paste to its program.
 REPEAT_GAP_S: Final = 0.05
-RESTORE_DELAY_S: Final = 0.2  # browsers read twice
+# Browsers read twice; on a busy machine Firefox's second reading came more than 0.2 s after its first, and got what had
+# been put back. Until then a paste by the user's hand brings the dictated text.
+RESTORE_DELAY_S: Final = 0.6
 SAVE_S: Final = 1.0  # a living owner answers in 0.2 ms, and needs longer only to encode pictures
 SAVE_BYTES: Final = 64 << 20  # of everything that is to come back, over all its types
 MAX_TYPES: Final = 128  # an office program offers about 30
