@@ -80,6 +80,17 @@ class DaemonState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What left the machine for one dictation, to one host; requests that failed count as well."""
+
+    what: str  # audio, text
+    provider: str  # as the user wrote it: groq, openai, custom …
+    host: str
+    size_bytes: int  # of the bodies that were sent
+    requests: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One row of the history."""
 
@@ -99,6 +110,7 @@ class HistoryEntry:
     spool: str | None = None  # path of the audio while it is kept
     error: str = ""  # stable code
     reason: str = ""  # one sentence: why held, discarded, failed
+    sent: tuple[Sent, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)  # stage → milliseconds
 
 

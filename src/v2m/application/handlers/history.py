@@ -162,4 +162,5 @@ def entry_data(entry: HistoryEntry) -> Answer:
         "error": entry.error,
         "reason": entry.reason,
         "stages": entry.stages,
+        "sent": [asdict(sent) for sent in entry.sent],
     }

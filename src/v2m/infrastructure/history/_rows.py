@@ -7,12 +7,12 @@ from dataclasses import asdict, is_dataclass
 from typing import Any, Final
 
 from v2m.domain.delivery import Attempt, Certainty
-from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.dictation import HistoryEntry, Phase, Sent
 from v2m.infrastructure.history._schema import damage
 
 _SELECT: Final = (
     "SELECT id, started_ns, phase, duration_s, raw, text, method, certainty, characters, target, engine,"
-    " language, spool, error, reason, stages, attempts FROM dictation WHERE "
+    " language, spool, error, reason, stages, attempts, sent FROM dictation WHERE "
 )
 
 
@@ -66,9 +66,17 @@ def _to_attempts(stored: str) -> tuple[Attempt, ...]:
     return tuple(parts)
 
 
+def _to_sent(stored: str) -> tuple[Sent, ...]:
+    """Return what left the machine. Raises ValueError for what was never written."""
+    try:
+        return tuple(Sent(**part) for part in json.loads(stored))
+    except TypeError as error:
+        raise ValueError("nothing that was sent") from error
+
+
 def _to_entry(row: tuple[Any, ...]) -> HistoryEntry:
     dictation, started_ns, phase, *plain = row
-    duration_s, raw, text, method, certainty, *rest, stages, attempts = plain
+    duration_s, raw, text, method, certainty, *rest, stages, attempts, sent = plain
     characters, target, engine, language, spool, error, reason = rest
     return HistoryEntry(
         dictation=dictation,
@@ -88,4 +96,5 @@ def _to_entry(row: tuple[Any, ...]) -> HistoryEntry:
         error=error,
         reason=reason,
         stages=json.loads(stages),
+        sent=_to_sent(sent),
     )

@@ -50,6 +50,7 @@ MIGRATIONS: Final = (
     END;
     """,
     "ALTER TABLE dictation ADD COLUMN attempts TEXT NOT NULL DEFAULT '[]';",
+    "ALTER TABLE dictation ADD COLUMN sent TEXT NOT NULL DEFAULT '[]';",
 )
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
