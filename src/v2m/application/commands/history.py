@@ -15,7 +15,8 @@ class ListHistory(Command):
     answer = (
         "`entries` [{`dictation`, `started`, `duration_s`, `phase`, `raw`, `text`, `method`, `certainty`,"
         " `confirmed`, `characters`, `target`, `attempts` [{`method`, `offered`, `characters`, `certainty`, `detail`}],"
-        " `audio`, `error`, `reason`, `stages`, `sent` [{`what`, `provider`, `host`, `size_bytes`, `requests`}]}], `more`"
+        " `audio`, `error`, `reason`, `stages`,"
+        " `sent` [{`what`, `provider`, `host`, `size_bytes`, `requests`}]}], `more`"
     )
     errors = ("history_failed",)
 
