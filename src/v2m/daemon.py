@@ -6,8 +6,8 @@ starts is accepted within a few dozen milliseconds of `exec` and obeyed as soon 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
@@ -15,15 +15,19 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from v2m.client import exit_code
 from v2m.core.ipc_protocol import SLOT_BYTES, ControlByte, Request, failure, parse_request, success
-from v2m.domain.errors import ConfigError, PermissionDeniedError, StateError, V2mError
+from v2m.domain.errors import V2mError
+from v2m.infrastructure.service.arguments import parse_arguments
 from v2m.infrastructure.service.connection import Connection
-from v2m.infrastructure.service.listener import listening_socket
-from v2m.utils.paths import BadSocketPathError, UnsafeRuntimeDirError, get_secure_runtime_dir, socket_path
+from v2m.infrastructure.service.hanging import Threads, leave_hanging_threads
+from v2m.infrastructure.service.listener import checked_socket_path, listening_socket
+from v2m.infrastructure.service.log_file import log_to
+from v2m.infrastructure.service.sd_notify import SdNotify
+from v2m.infrastructure.service.systemd_socket import inherited_socket, require_at, turn_away
+from v2m.utils.paths import take_service_variables
 
 if TYPE_CHECKING:
     from v2m.core.di.container import Container
@@ -45,8 +49,9 @@ _ACTIONS = {
 class Daemon:
     """The socket's side of the program: who may talk, in which order, and what they hear back."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, systemd: SdNotify) -> None:
         self._listener = listener
+        self._systemd = systemd
         self._connections: set[Connection] = set()
         self._group = asyncio.TaskGroup()
         self._ready: asyncio.Future[Container] = asyncio.get_running_loop().create_future()
@@ -61,7 +66,9 @@ class Daemon:
     @property
     def state(self) -> str:
         """The state every answer carries."""
-        return self._ready.result().dictations.state.value if self._ready.done() else "warming"
+        if not self._ready.done() or self._ready.exception():
+            return "warming"
+        return self._ready.result().dictations.state.value
 
     def joined(self, connection: Connection) -> bool:
         """Take a newcomer; over the cap, the longest-idle client that is no subscriber makes room for the next."""
@@ -109,7 +116,7 @@ class Daemon:
             request = parse_request(body)
             container = await asyncio.shield(self._ready)
             command = container.parse(request)
-            data = await self._unless_gone(container.dispatch(command), connection)
+            data = await connection.unless_gone(container.dispatch(command))
             payload = success({"state": self.state, **data}, request.id)
         except V2mError as error:
             payload = failure(error, self.state, request.id if request else None)
@@ -122,22 +129,6 @@ class Daemon:
                 await self._stream(container, payload, request, connection)
                 return
         await connection.send(payload)
-
-    async def _unless_gone(self, work: Any, connection: Connection) -> dict[str, Any]:  # noqa: ANN401
-        """Run a handler; a client that closes the connection abandons what only it waits for."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(_outcome(work))
-            gone = group.create_task(connection.gone.wait())
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            gone.cancel()
-            if not task.done():
-                task.cancel()
-        if task.cancelled():
-            raise StateError("The client went away.")
-        value: dict[str, Any] | Exception = task.result()
-        if isinstance(value, Exception):
-            raise value
-        return value
 
     async def _stream(
         self, container: Container, payload: dict[str, Any], request: Request, connection: Connection
@@ -177,15 +168,24 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end)
+        if not (sys.stdin and sys.stdin.isatty()):  # else it means that the terminal was closed
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
         async with self._group:
             server = await loop.create_unix_server(lambda: Connection(self), sock=self._listener)
             root = await asyncio.to_thread(_composition_root)
             opening = root.build_container(arguments["set"], config_file=arguments["config"], shut_down=self.end)
-            async with server, opening as container:
-                await self._serve(container)
-                server.close()
-                await self._drain(container)
-                self._part()
+            async with server:
+                try:
+                    async with opening as container:
+                        await self._serve(container)
+                        self._systemd.tell(STOPPING="1", STATUS="Ending")
+                        server.close()
+                        await self._drain(container)
+                        self._part()
+                except V2mError as error:
+                    server.close()
+                    await self._refuse_all(error)
+                    raise
 
     async def _serve(self, container: Container) -> None:
         """Apply what was pressed while everything was loaded, then wait for the end."""
@@ -195,7 +195,22 @@ class Daemon:
         log.info("ready")
         for byte, asked_ns, connection in self._early:
             self._apply(byte, asked_ns, connection)
+        self._systemd.tell(READY="1", STATUS="Ready")
+        self._systemd.beat()
         await self._ending.wait()
+
+    async def _refuse_all(self, error: V2mError) -> None:
+        """Tell everybody who came already why nothing will be served."""
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # perhaps nobody asked
+            for _, _, connection in self._early:
+                connection.post(failure(error, self.state))
+        self._part()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_S):
+                for connection in list(self._connections):
+                    await connection.gone.wait()
 
     def _part(self) -> None:
         """Let every client have its answer, and wait for none that does not read."""
@@ -207,6 +222,11 @@ class Daemon:
                 connection.abort()
 
         asyncio.get_running_loop().call_later(PARTING_S, insist)
+
+    def reload(self) -> None:
+        """Have the settings read again; also a signal handler."""
+        if self._ready.done() and not self._ready.exception():
+            self._ready.result().configuration.ask_reload()
 
     def end(self, finish: bool = True) -> None:  # noqa: FBT001, FBT002 - also a signal handler
         """Begin to end; what was heard is finished first unless `finish` is false."""
@@ -224,43 +244,18 @@ class Daemon:
             job.cancel()
 
 
-async def _outcome(work: Any) -> Any:  # noqa: ANN401 - a handler's answer
-    """Return a handler's error as a value, so that it cannot cancel its siblings."""
-    try:
-        return await work
-    except Exception as error:  # noqa: BLE001 - raised again by the caller
-        return error
-
-
 async def _close_when(gone: asyncio.Event, subscription: Any) -> None:  # noqa: ANN401 - Subscription
     await gone.wait()
     subscription.close()
 
 
 def _composition_root() -> Any:  # noqa: ANN401 - the module
-    """Import the composition root, in a thread, while the socket already accepts."""
+    """Import the composition root, in a thread, while the socket already accepts; secrets are read from here on."""
     from v2m.core.di import container
+    from v2m.infrastructure._confine_memory import close_memory
 
+    close_memory()
     return container
-
-
-def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
-    """Read `toakd [--config FILE] [--set KEY=VALUE]…`."""
-    parser = argparse.ArgumentParser(prog="toakd", description="The dictation daemon, in the foreground.")
-    parser.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--config", metavar="FILE", type=Path, help="settings file in place of ~/.config/v2m/config.toml"
-    )
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], type=_setting, help="one setting")
-    options = vars(parser.parse_args(arguments))
-    return {**options, "set": dict(options["set"])}
-
-
-def _setting(word: str) -> tuple[str, str]:
-    key, equals, value = word.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{word!r} is not KEY=VALUE")
-    return key, value
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -272,36 +267,43 @@ def run(arguments: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
-    status = 0
+    variables = take_service_variables()
+    systemd = SdNotify(variables)
+    status, inherited = 0, None
     try:
-        path = _socket_path()
-        with listening_socket(path) as listener:
+        if options["log_file"]:
+            log_to(options["log_file"])
+        inherited = inherited_socket(variables)
+        path = checked_socket_path()
+        if inherited is not None:
+            require_at(inherited, path)
+        with listening_socket(path, inherited.dup() if inherited else None) as listener:
             print(f"toakd listens on {path}", flush=True)  # noqa: T201 - the document's promise
-            asyncio.run(_serve(listener, options))
+            asyncio.run(_serve(listener, systemd, options))
+        leave_hanging_threads(0)
     except* V2mError as problems:
-        status = _explain(problems)
+        error = _first(problems)
+        systemd.tell(STATUS=f"{error.code}: {error}")
+        if inherited is not None:
+            turn_away(inherited, error)
+        status = _explain(error)
     return status
 
 
-def _explain(problems: BaseExceptionGroup[V2mError]) -> int:
-    """Write the first problem for the user; return the exit status."""
+def _first(problems: BaseExceptionGroup[V2mError]) -> V2mError:
     error: BaseException = problems
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     assert isinstance(error, V2mError)
+    return error
+
+
+def _explain(error: V2mError) -> int:
+    """Write a problem for the user; return the exit status."""
     sys.stderr.write(f"toakd: {error}\n" + (f"  → {error.hint}\n" if error.hint else ""))
     return exit_code(error.code)
 
 
-async def _serve(listener: socket.socket, options: dict[str, Any]) -> None:
-    await Daemon(listener).run(options)
-
-
-def _socket_path() -> Path:
-    try:
-        get_secure_runtime_dir()
-        return socket_path()
-    except UnsafeRuntimeDirError as error:
-        raise PermissionDeniedError(str(error)) from error
-    except BadSocketPathError as error:
-        raise ConfigError(str(error), hint="unset V2M_SOCKET") from error
+async def _serve(listener: socket.socket, systemd: SdNotify, options: dict[str, Any]) -> None:
+    asyncio.get_running_loop().set_default_executor(Threads(thread_name_prefix="asyncio"))
+    await Daemon(listener, systemd).run(options)

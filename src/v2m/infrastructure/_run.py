@@ -189,6 +189,26 @@ async def companion(
         await end_group(child, grace_s=grace_s)
 
 
+def run_in_terminal(argv: Sequence[str]) -> int:
+    """Run a program in the terminal that is ours and wait for it; return its exit status. Raises OSError."""
+    pid = os.posix_spawnp(argv[0], list(argv), os.environ)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def spawn_detached(argv: Sequence[str], *, output: int) -> int:
+    """Start a program that outlives us, in a session of its own, with nothing to read; return its pid.
+
+    What it prints goes to the descriptor `output`. Raises OSError.
+    """
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    return os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions, setsid=True)
+
+
 async def read_some(fd: int) -> bytes:
     """Wait until a non-blocking pipe has something to read and return it; empty at its end."""
     loop, readable = asyncio.get_running_loop(), asyncio.Event()

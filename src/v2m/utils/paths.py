@@ -6,11 +6,14 @@ Standard library only: the trigger's Python rung, the client and the daemon shar
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 SOCKET_NAME = "v2m.sock"
 TOAK_SOCKET_NAME = "toak.sock"
 SYSTEM_BUS = Path("/run/dbus/system_bus_socket")  # D-Bus specification, well-known message bus instances
+# What systemd sets for one process only: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)
+SERVICE_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path of Linux holds 108 bytes, one of them the NUL
 
 
@@ -47,6 +50,16 @@ def data_dir() -> Path:
     return _xdg_home("XDG_DATA_HOME", ".local/share") / "v2m"
 
 
+def units_dir() -> Path:
+    """Return the folder of the user's systemd units, `~/.config/systemd/user`; touches no file."""
+    return _xdg_home("XDG_CONFIG_HOME", ".config") / "systemd" / "user"
+
+
+def menu_entry() -> Path:
+    """Return the file by which desktops know the daemon, `~/.local/share/applications/org.v2m.toakd.desktop`."""
+    return _xdg_home("XDG_DATA_HOME", ".local/share") / "applications" / "org.v2m.toakd.desktop"
+
+
 def _xdg_home(variable: str, below_home: str) -> Path:
     """Return a base directory; a relative value is ignored, as the XDG specification says."""
     given = os.environ.get(variable, "")
@@ -71,6 +84,17 @@ def system_bus_address() -> str | None:
 def journal_stream() -> str | None:
     """Return `$JOURNAL_STREAM`: device and inode of the stream that systemd connects to its journal."""
     return os.environ.get("JOURNAL_STREAM")
+
+
+def is_supervised() -> bool:
+    """Tell whether systemd started this process as a service, not merely a shell that it was started from."""
+    started = os.environ.get("SYSTEMD_EXEC_PID", str(os.getpid()))  # since systemd 248; inherited by our children
+    return bool(os.environ.get("INVOCATION_ID")) and started == str(os.getpid())
+
+
+def take_service_variables() -> dict[str, str]:
+    """Return what systemd says about our socket, readiness and watchdog, and keep it from our children."""
+    return {name: value for name in SERVICE_VARIABLES if (value := os.environ.pop(name, None))}
 
 
 def socket_path() -> Path:
@@ -103,6 +127,7 @@ def get_secure_runtime_dir() -> Path:
     chosen = os.environ.get("V2M_SOCKET")
     if chosen:
         directory = socket_path().parent
+        _check_way_to(directory)
     else:
         base = runtime_base()
         _check_base(base)
@@ -133,6 +158,21 @@ def _check_base(base: Path) -> None:
         raise UnsafeRuntimeDirError(f"The runtime directory {base} belongs to uid {found.st_uid}, not to you. {cure}")
     if stat.S_IMODE(found.st_mode) & 0o022:
         raise UnsafeRuntimeDirError(f"Others may write to the runtime directory {base}. {cure}")
+
+
+def _check_way_to(directory: Path) -> None:
+    """Refuse a directory that another user could swap for one of theirs, after we have looked at it."""
+    parent = directory.parent
+    with suppress(OSError):  # what is not there is told when the directory is made
+        for way in {*directory.parents, parent.resolve(), *parent.resolve().parents}:
+            found = way.lstat()
+            shared = (
+                not stat.S_ISLNK(found.st_mode) and found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+            )
+            if shared or found.st_uid not in (0, os.getuid()):
+                raise UnsafeRuntimeDirError(
+                    f"Others may change {way}, on the way to {directory}: put the socket in a directory of your own."
+                )
 
 
 def _check_owned(directory: Path, cure: str) -> None:

@@ -11,11 +11,11 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 from v2m.core.ipc_protocol import SLOT_BYTES, ControlByte, FrameDecoder, encode_frame, failure
-from v2m.domain.errors import BusyError, FrameTooLargeError, ProtocolError, V2mError
+from v2m.domain.errors import BusyError, FrameTooLargeError, ProtocolError, StateError, V2mError
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +148,26 @@ class Connection(asyncio.Protocol):
             self._arrived.clear()
             await self._arrived.wait()
 
+    async def unless_gone(self, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """Do what the client asked for; one that closes the connection abandons what only it waits for.
+
+        Raises:
+            StateError: the client went away; or what the work raises.
+        """
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_outcome(work))
+            gone = group.create_task(self.gone.wait())
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if not task.done():
+                task.cancel()
+        if task.cancelled():
+            raise StateError("The client went away.")
+        value = task.result()
+        if isinstance(value, Exception):
+            raise value
+        return value
+
     async def send(self, payload: dict[str, Any]) -> None:
         """Write a frame and wait while the client is slow to read; one that has gone is no error."""
         self.post(payload)
@@ -239,3 +259,11 @@ class Connection(asyncio.Protocol):
 
     def _touch(self) -> None:
         self.last_active = asyncio.get_running_loop().time()
+
+
+async def _outcome(work: Awaitable[dict[str, Any]]) -> dict[str, Any] | Exception:
+    """Return an error as a value, so that it cannot cancel its siblings."""
+    try:
+        return await work
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        return error

@@ -11,9 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from v2m.domain.errors import PermissionDeniedError
+from v2m.domain.errors import ConfigError, PermissionDeniedError, StateError, StorageError
 from v2m.infrastructure.service.lock import held_lock
-from v2m.utils.paths import SOCKET_NAME, TOAK_SOCKET_NAME
+from v2m.infrastructure.service.systemd_socket import is_listened_at
+from v2m.utils.paths import (
+    SOCKET_NAME,
+    TOAK_SOCKET_NAME,
+    BadSocketPathError,
+    UnsafeRuntimeDirError,
+    get_secure_runtime_dir,
+    socket_path,
+)
 
 # asyncio tries `backlog` accepts per wake-up and logs each failure when descriptors run out: with 1024 it
 # spins, with 16 it does not (measured).
@@ -21,23 +29,52 @@ BACKLOG = 16
 
 
 @contextmanager
-def listening_socket(path: Path) -> Iterator[socket.socket]:
+def listening_socket(path: Path, inherited: socket.socket | None = None) -> Iterator[socket.socket]:
     """Hold the lock and the listening socket at `path` (mode 0600); remove only what is ours at the end.
+
+    One that was inherited stays: systemd goes on listening there.
 
     Raises:
         AlreadyRunningError: another daemon holds the lock; it is not disturbed.
+        StateError: systemd listens there and was not the one who started us.
         PermissionDeniedError: something that is not our socket stands at the path.
+        StorageError: the socket cannot be made.
     """
     with held_lock(path.with_name("lock") if path.name == SOCKET_NAME else path.with_name(path.name + ".lock")):
+        alias = path.with_name(TOAK_SOCKET_NAME)
+        if inherited is not None:
+            if not alias.is_symlink():
+                _link(alias, path)
+            yield inherited
+            return
         _refuse_foreign(path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
-            inode = _publish(listener, path)
-            alias = path.with_name(TOAK_SOCKET_NAME)
-            _link(alias, path)
+            try:
+                inode = _publish(listener, path)
+                _link(alias, path)
+            except OSError as error:
+                raise StorageError(
+                    f"Cannot listen at {path}: {error.strerror}.", hint=f"df -h {path.parent}"
+                ) from error
             try:
                 yield listener
             finally:
                 _remove(path, inode, alias)
+
+
+def checked_socket_path() -> Path:
+    """Return where to listen, in a directory that nobody else can change; made if missing.
+
+    Raises:
+        PermissionDeniedError, ConfigError: there is no such place.
+    """
+    try:
+        get_secure_runtime_dir()
+        return socket_path()
+    except UnsafeRuntimeDirError as error:
+        raise PermissionDeniedError(str(error)) from error
+    except BadSocketPathError as error:
+        raise ConfigError(str(error), hint="unset V2M_SOCKET") from error
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -47,6 +84,8 @@ def _refuse_foreign(path: Path) -> None:
             raise PermissionDeniedError(
                 f"{path} is not a socket of yours; it is left alone.", hint=f"ls -l {path}, then move it away"
             )
+        if is_listened_at(path):
+            raise StateError(f"systemd listens on {path} and starts toakd by itself.", hint="v2m daemon start")
 
 
 def _publish(listener: socket.socket, path: Path) -> int:

@@ -1,5 +1,6 @@
 """A lock that only one process can hold, and that ends with it."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -34,5 +35,6 @@ def _take(fd: int) -> None:
     except OSError as error:
         text = os.pread(fd, 20, 0).strip()
         raise AlreadyRunningError(int(text) if text.isdigit() else None) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    with contextlib.suppress(OSError):  # a full disk costs the loser's message its pid, and us nothing
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
