@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -219,7 +218,7 @@ def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path, content: byte
     path = tmp_path / "history.db"
     path.write_bytes(content)
     told: list[Path] = []
-    one = with_history(path, speak, on_damage=told.append)
+    one = with_history(path, speak, on_damage=lambda aside, _: told.append(aside))
     kept = list(tmp_path.glob("history.db.corrupt-*"))
     assert [file.read_bytes() for file in kept] == [content]
     assert told == kept
@@ -251,40 +250,15 @@ def test_damage_while_the_daemon_runs_begins_a_clean_history_at_once(tmp_path: P
         with other:
             other.execute("UPDATE dictation SET phase = 'nonsense' WHERE id = 100")
         other.close()
-        await history.entries(limit=1000)
+        kept = await history.entries(limit=1000)
+        assert {row.dictation for row in kept} == set(range(1, 201)) - {100}  # that row is what nobody wrote
         for _ in range(3):
             await speak(history, "after")
             await history.entries(grep="after")
 
-    with_history(path, act, on_damage=told.append)
+    with_history(path, act, on_damage=lambda aside, _: told.append(aside))
     assert len(told) == 1
     assert with_history(path, lambda history: history.entries(grep="after"))
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_random_byte_flips_never_crash_and_lose_no_file(tmp_path: Path, seed: int) -> None:
-    path = tmp_path / "history.db"
-    filled(path)
-    dice = random.Random(seed)
-    content = bytearray(path.read_bytes())
-    for _ in range(dice.choice((1, 10, 200))):
-        content[dice.randrange(len(content))] = dice.randrange(256)
-    path.write_bytes(content)
-    told: list[Path] = []
-
-    async def act(history: SqliteHistory) -> None:
-        await history.entries(limit=1000)
-        await history.entries(grep="sentence")
-        one = await speak(history, "afterwards", Phase.TRANSCRIBED)
-        await history.move(one, Phase.DELIVERING)
-        assert (await history.get(one)).phase is Phase.DELIVERING
-        await history.expire_rows(NOW_NS + FOUR_HUNDRED_DAYS_NS)
-
-    try:
-        with_history(path, act, on_damage=told.append)
-    except HistoryError:
-        assert path.exists()
-    assert len(told) == len(list(tmp_path.glob("history.db.corrupt-*[0-9]")))
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -310,7 +284,8 @@ def test_attempts_that_were_never_written_are_damage(tmp_path: Path, attempts: s
         database.execute("UPDATE dictation SET attempts = ?", (attempts,))
     database.close()
     told: list[Path] = []
-    assert with_history(path, lambda history: history.entries(), on_damage=told.append) == []
+    look = lambda history: history.entries()  # noqa: E731
+    assert with_history(path, look, on_damage=lambda aside, _: told.append(aside)) == []
     assert len(told) == 1
 
 

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import stat
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,18 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from v2m.domain.audio import OFFSET_STARTED_WALL_NS, SAMPLE_RATE_HZ
+from v2m.domain.audio import SAMPLE_RATE_HZ
 from v2m.domain.errors import StorageError
 from v2m.infrastructure._spool_leftover import Leftover, Leftovers, remove
+from v2m.infrastructure._spool_mend import CORRUPT, expire, mend_all
 from v2m.infrastructure._spool_reader import SpoolReader, checked_size
 from v2m.infrastructure._spool_room import Room, notice, room
-from v2m.infrastructure._spool_writer import MappedSpool
+from v2m.infrastructure._spool_writer import MappedSpool, no_room
 
 log = logging.getLogger(__name__)
 
 _RECORDING: Final = "dictation-{}.spool"  # nanoseconds since 1970
 _SPARE: Final = "spare-{}.spool"
 _SPOOLS: Final = "*.spool"
+_OURS: Final = ("dictation-", "spare-")
 _START_QUIET_S: Final = 0.25  # mapping and page work would delay the microphone's own start by milliseconds
 _SYNC_PERIOD_S: Final = 1.0  # what a power cut may cost
 _SPARE_TIME_S: Final = 30  # beyond the longest recording, so that its own limit is met first
@@ -93,8 +94,13 @@ class SpoolDirectory:
     ) -> None:
         self.close()
 
+    def use(self, *, max_recording_s: int) -> None:
+        """Have room for recordings of another length from now on; the next spool is made when it is taken."""
+        self._capacity = (max_recording_s + _SPARE_TIME_S) * SAMPLE_RATE_HZ
+        self._give_up_spare()
+
     def take(self, dictation: int, *, private: bool = False) -> MappedSpool:
-        """Return a spool for a recording that starts now."""
+        """Return a spool for a recording that starts now. Raises StorageError: there is no room in memory either."""
         spool = self._make_memory() if private else self._take_file()
         spool.begin(dictation)
         with self._wake:
@@ -128,33 +134,48 @@ class SpoolDirectory:
         with SpoolReader(*self.open_reader(path)) as reader:
             return reader.head
 
+    def mend(self) -> list[Path]:
+        """Write broken headers anew; return where the files are as they were found. One that cannot be stays."""
+        return mend_all(path for path in self._kept() if path.name.startswith(_OURS))
+
     def orphans(self, known: set[str]) -> list[tuple[Path, int, int]]:
         """Return (path, samples, wall-clock start in ns) of each spool whose path is not in `known`.
 
         Spools without a sample are removed; foreign files are left alone and not named.
         """
-        with self._wake:
-            own = {spool.path for spool in (*self._open, self._spare) if spool is not None}
         found = []
-        for path in self._folder.glob(_SPOOLS):
-            if path in own or str(path) in known:
+        for path in self._kept():
+            if str(path) in known:
                 continue
             with contextlib.suppress(StorageError):
-                fds = self.open_reader(path)
-                (started_ns,) = struct.unpack("=q", os.pread(fds[0], 8, OFFSET_STARTED_WALL_NS))
-                with SpoolReader(*fds) as reader:
-                    samples = reader.head
+                with SpoolReader(*self.open_reader(path)) as reader:
+                    samples, started_ns = reader.head, reader.started_ns
                 if samples:
                     found.append((path, samples, started_ns))
                 else:
                     self.delete(path)
         return sorted(found, key=lambda orphan: orphan[2])
 
-    def delete(self, path: Path) -> None:
-        """Remove kept audio; nothing happens if it is gone. Raises StorageError when it cannot be removed."""
-        remove(path)
+    def delete(self, path: Path, *, shred: bool = False) -> None:
+        """Remove kept audio and what it was when it was found broken; nothing happens if it is gone.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        for each in (*path.parent.glob(f"{path.name}{CORRUPT}*"), path):
+            remove(each, shred=shred)
         self._leftovers.drop(path)
         self._expect_room()
+
+    def expire(self, until_s: float) -> None:
+        """Remove the oldest file that was found broken up to this time (seconds since 1970); one, as clocks jump."""
+        expire(self._folder, until_s)
+
+    def _kept(self) -> list[Path]:
+        """Return the spools of recordings that have ended, or that nobody ended."""
+        with self._wake:
+            own = {spool.path for spool in (*self._open, self._spare) if spool is not None}
+        return [path for path in self._folder.glob(_SPOOLS) if path not in own]
 
     def _take_file(self) -> MappedSpool:
         with self._wake:
@@ -198,8 +219,13 @@ class SpoolDirectory:
             raise
 
     def _make_memory(self) -> MappedSpool:
-        fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
-        return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
+        with no_room():
+            fd = os.memfd_create("v2m-spool", os.MFD_CLOEXEC)
+            try:
+                return MappedSpool(fd, None, capacity=self._capacity, on_close=self._closed)
+            except OSError:
+                os.close(fd)
+                raise
 
     def _closed(self, spool: MappedSpool, leftover: Leftover) -> None:
         """Leave cutting and the last sync to the thread: STOP does not wait for the disk."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from v2m.domain.audio import OFFSET_CONTINUED_AT
 from v2m.domain.errors import StorageError
+from v2m.infrastructure._overwrite import overwrite
 from v2m.infrastructure._spool_tail import Tail
 
 _STEP_BYTES: Final = 4 << 20  # copied and synced in one go: what a recording that begins may have to wait for
@@ -181,10 +182,13 @@ def sync(fd: int, size: int | None) -> None:
             os.close(fd)
 
 
-def remove(path: Path) -> None:
-    """Delete the file of a recording; nothing happens if it is gone. Raises StorageError."""
+def remove(path: Path, *, shred: bool = False) -> None:
+    """Delete a recording's file, with `shred` after its bytes; nothing happens if it is gone. Raises StorageError."""
     try:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if shred:
+                overwrite(path)
+            path.unlink()
     except OSError as error:
         if not os.path.lexists(path):  # a read-only disk refuses before it looks
             return

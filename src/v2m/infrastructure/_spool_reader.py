@@ -14,6 +14,7 @@ from v2m.domain.audio import (
     OFFSET_DICTATION,
     OFFSET_HEAD,
     OFFSET_MAGIC,
+    OFFSET_STARTED_WALL_NS,
     SAMPLE_BYTES,
     SAMPLE_RATE_HZ,
     SPOOL_HEADER_BYTES,
@@ -59,6 +60,12 @@ class SpoolReader:
         if self._boundary:
             end = len(self._views[1]) if self._views[1:] else min(end, self._boundary)
         return max(0, min(head, (end - SPOOL_HEADER_BYTES) // SAMPLE_BYTES))
+
+    @property
+    def started_ns(self) -> int:
+        """When it was begun, on the wall clock."""
+        started_ns: int = struct.unpack_from("=q", self._views[0], OFFSET_STARTED_WALL_NS)[0]
+        return started_ns
 
     @property
     def dictation(self) -> int:

@@ -14,7 +14,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,7 @@ from v2m.domain.audio import (
     SPOOL_VERSION,
     SpoolFlag,
 )
+from v2m.domain.errors import StorageError
 from v2m.infrastructure._pages import populate
 from v2m.infrastructure._spool_header import SpoolHeader
 from v2m.infrastructure._spool_leftover import Leftover, remove, sync
@@ -47,6 +48,17 @@ _RESERVED_AHEAD_BYTES: Final = 10 << 20  # 5 min: how early a full disk is notic
 
 _START = struct.Struct("=QqqI")  # dictation, wall clock, monotonic clock, flags: contiguous from OFFSET_DICTATION
 _IDENTITY = struct.Struct("=8sII")
+
+
+@contextlib.contextmanager
+def no_room() -> Iterator[None]:
+    """Turn what the system refuses into the StorageError that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"There is no room for a recording: {error.strerror}.", hint="df -h ~/.local/state"
+        ) from error
 
 
 class MappedSpool(SpoolHeader):
@@ -104,10 +116,19 @@ class MappedSpool(SpoolHeader):
             return stored
 
     def reader_fds(self) -> tuple[int, ...]:
-        """Open new read-only descriptors for the worker, which the caller closes: the file's, its tail's."""
-        fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
-        tail_fd = None if self._tail is None else self._tail.reader_fd()
-        return (fd,) if tail_fd is None else (fd, tail_fd)
+        """Open new read-only descriptors for the worker, which the caller closes: the file's, its tail's.
+
+        Raises:
+            StorageError: there is no descriptor left.
+        """
+        with no_room():
+            fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                tail_fd = None if self._tail is None else self._tail.reader_fd()
+            except OSError:
+                os.close(fd)
+                raise
+            return (fd,) if tail_fd is None else (fd, tail_fd)
 
     def set_flags(self, flags: SpoolFlag) -> None:
         """Add flags to the header."""

@@ -1,11 +1,12 @@
 """Dictations that have come to their end."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from v2m.application.commands._base import MAX_ID, Command, FromDesktop
 from v2m.core.ipc_protocol import CommandName
+from v2m.domain.errors import ProtocolError
 
 
 class ListHistory(Command):
@@ -15,7 +16,7 @@ class ListHistory(Command):
     answer = (
         "`entries` [{`dictation`, `started`, `duration_s`, `phase`, `raw`, `text`, `method`, `certainty`,"
         " `confirmed`, `characters`, `target`, `attempts` [{`method`, `offered`, `characters`, `certainty`, `detail`}],"
-        " `audio`, `error`, `reason`, `stages`,"
+        " `engine`, `language`, `audio`, `error`, `reason`, `stages`,"
         " `sent` [{`what`, `provider`, `host`, `size_bytes`, `requests`}]}], `more`"
     )
     errors = ("history_failed",)
@@ -24,6 +25,32 @@ class ListHistory(Command):
     grep: str = Field(default="", max_length=1000, description="Only dictations with these words")
     before: int | None = Field(default=None, ge=1, le=MAX_ID, description="Only dictations older than this one")
     with_text: bool = Field(default=False, description="Only dictations that have text")
+
+
+class DeleteHistory(Command):
+    """Delete dictations with their audio; those that are still on their way stay."""
+
+    name = CommandName.DELETE_HISTORY
+    answer = "`deleted`: how many, `kept` [`dictation`]: on their way, or their audio cannot be deleted"
+    errors = ("bad_request", "history_failed", "storage_failed")
+
+    dictations: list[Annotated[int, Field(ge=1, le=MAX_ID)]] = Field(
+        default_factory=list, max_length=1000, description="Which dictations"
+    )
+    all: bool = Field(default=False, description="Every dictation")
+    older_than_days: float | None = Field(
+        default=None, ge=0, le=36_500, description="Every dictation that began longer ago"
+    )
+    shred: bool = Field(default=False, description="Overwrite words and audio before they are deleted")
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        chosen = [bool(self.dictations), self.all, self.older_than_days is not None]
+        if sum(chosen) != 1:
+            raise ProtocolError(
+                "DELETE_HISTORY needs either 'dictations', or 'all', or 'older_than_days'.", hint="v2m history"
+            )
+        return self
 
 
 class RetryDictation(FromDesktop):

@@ -3,11 +3,12 @@
 import json
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from v2m.application import commands as c
 from v2m.application.dictate import Dictations
+from v2m.application.entries import entry_data
+from v2m.application.forget import forget
 from v2m.application.handlers._answers import Answer, Table, delivered, delivery_data, outcome_of
 from v2m.application.handover import Handover
 from v2m.application.job import Job
@@ -21,6 +22,7 @@ from v2m.domain.errors import ProtocolError, StateError, StorageError, V2mError
 from v2m.domain.ports import History, SpoolStore, TranscribeOptions, Transcriber
 
 PAGE_BYTES = MAX_PAYLOAD_SIZE * 3 // 4  # of entries in one answer; a single text is at most a seventh of the cap
+DAY_NS = 86_400_000_000_000
 MAX_PEAK = 32768  # of audio whose level is not known any more: never called muted
 
 
@@ -50,6 +52,7 @@ class HistoryHandlers:
         """Return the coroutine of each command."""
         return {
             c.ListHistory: self.list_history,
+            c.DeleteHistory: self.delete,
             c.RetryDictation: self.retry,
             c.DeliverAgain: self.deliver_again,
             c.UndoDelivery: self.undo,
@@ -70,6 +73,20 @@ class HistoryHandlers:
                 break
             entries.append(entry)
         return {"entries": entries, "more": len(rows) > len(entries)}
+
+    async def delete(self, command: c.DeleteHistory) -> Answer:
+        """Delete dictations."""
+        days = command.older_than_days
+        done = await self._dictations.see_through(
+            lambda: forget(
+                history=self._history,
+                spools=self._spools,
+                dictations=command.dictations,
+                until_ns=None if days is None else time.time_ns() - int(days * DAY_NS),
+                shred=command.shred,
+            )
+        )
+        return {"deleted": done.deleted, "kept": list(done.kept)}
 
     async def retry(self, command: c.RetryDictation) -> Answer:
         """Decode kept audio once more."""
@@ -141,26 +158,3 @@ class HistoryHandlers:
             what = "no dictation with text" if dictation is None else f"no dictation {dictation}"
             raise ProtocolError(f"There is {what} in the history.", hint="v2m history")
         return entry
-
-
-def entry_data(entry: HistoryEntry) -> Answer:
-    """Return a history row as clients see it; `started` is ISO 8601 in UTC."""
-    return {
-        "dictation": entry.dictation,
-        "started": datetime.fromtimestamp(entry.started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
-        "duration_s": entry.duration_s,
-        "phase": entry.phase.value,
-        "raw": entry.raw,
-        "text": entry.text,
-        "method": entry.method,
-        "certainty": entry.certainty.value if entry.certainty else None,
-        "confirmed": entry.certainty is Certainty.CONFIRMED,
-        "characters": entry.characters,
-        "target": entry.target,
-        "attempts": [asdict(attempt) for attempt in entry.attempts],
-        "audio": entry.spool is not None,
-        "error": entry.error,
-        "reason": entry.reason,
-        "stages": entry.stages,
-        "sent": [asdict(sent) for sent in entry.sent],
-    }

@@ -10,10 +10,12 @@ from v2m.domain.delivery import Attempt, Certainty
 from v2m.domain.dictation import HistoryEntry, Phase, Sent
 from v2m.infrastructure.history._schema import damage
 
-_SELECT: Final = (
-    "SELECT id, started_ns, phase, duration_s, raw, text, method, certainty, characters, target, engine,"
-    " language, spool, error, reason, stages, attempts, sent FROM dictation WHERE "
+_NAMES: Final = (
+    *("id", "started_ns", "phase", "duration_s", "raw", "text", "method", "certainty", "characters", "target"),
+    *("engine", "language", "spool", "error", "reason", "stages", "attempts", "sent"),
 )
+_SELECT: Final = f"SELECT {', '.join(_NAMES)} FROM dictation WHERE "  # noqa: S608 - names of columns
+_ADDED: Final = {"attempts": "[]", "sent": "[]"}  # what a row from before has in columns that came later
 
 
 def select(database: sqlite3.Connection, which: str, values: Mapping[str, Any]) -> list[HistoryEntry]:
@@ -27,6 +29,16 @@ def select(database: sqlite3.Connection, which: str, values: Mapping[str, Any]) 
         return [_to_entry(row) for row in rows]
     except ValueError as error:
         raise damage("a row holds what was never written") from error
+
+
+def is_row(columns: Mapping[str, Any]) -> bool:
+    """Tell whether these columns, perhaps of an older schema, are a row that can be read again."""
+    row = {**_ADDED, **columns}
+    try:
+        _to_entry(tuple(row[name] for name in _NAMES))
+    except (ValueError, TypeError, KeyError):
+        return False
+    return row["id"] > 0 and all(isinstance(row[name], int) for name in ("started_ns", "moved_ns"))
 
 
 def to_columns(fields: Mapping[str, Any]) -> dict[str, Any]:

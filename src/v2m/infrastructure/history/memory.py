@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from v2m.domain.dictation import FINAL, HistoryEntry, Phase
+from v2m.domain.dictation import FINAL, HistoryEntry, Phase, Sent, with_sent
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure.history._rules import (
     THROWN_AWAY,
@@ -38,9 +38,14 @@ class MemoryHistory:
         self._rows: dict[int, tuple[HistoryEntry, int]] = {}  # entry, time of its last move
         self._last_id = 0
         self._closed = False
+        self.durable = False
 
     async def open(self) -> None:
         """Nothing to open; the same call as for `SqliteHistory`."""
+
+    def retain(self, *, retention_days: int, keep_audio_s: float, keep_trouble_audio_s: float) -> None:
+        """Keep rows and audio for so long from now on."""
+        self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
 
     def next_id(self) -> int:
         """Return the id of the next dictation."""
@@ -91,6 +96,11 @@ class MemoryHistory:
         """Return rows whose phase is not final, oldest first."""
         return [entry for entry in reversed(self._newest_first()) if entry.phase not in FINAL]
 
+    async def count_since(self, started_ns: int) -> int:
+        """Return how many of the newest rows began at this time or later."""
+        self._check_open()
+        return sum(entry.started_ns >= started_ns for entry in list(self._newest_first())[:2000])
+
     async def spools(self) -> set[str]:
         """Return the paths of all kept audio."""
         return {entry.spool for entry in self._newest_first() if entry.spool is not None}
@@ -116,6 +126,13 @@ class MemoryHistory:
             entry, moved_ns = self._rows[dictation]
             self._rows[dictation] = (replace(entry, spool=None), moved_ns)
 
+    async def add_sent(self, dictation: int, sent: Sent) -> None:
+        """Add to what left the machine; nothing happens when the row is gone."""
+        self._check_open()
+        if dictation in self._rows:
+            entry, moved_ns = self._rows[dictation]
+            self._rows[dictation] = (replace(entry, sent=with_sent(entry.sent, sent)), moved_ns)
+
     async def expire_rows(self, now_ns: int) -> int:
         """Delete finished rows without audio that are older than the retention; return how many."""
         until = self._keep.rows_until_ns(now_ns)
@@ -129,6 +146,12 @@ class MemoryHistory:
         for entry in sweep:
             del self._rows[entry.dictation]
         return len(sweep)
+
+    async def delete(self, dictations: Sequence[int], *, shred: bool) -> int:
+        """Forget rows; in memory there is nothing to overwrite."""
+        del shred
+        self._check_open()
+        return sum(self._rows.pop(dictation, None) is not None for dictation in dictations)
 
     async def aclose(self) -> None:
         """Forget everything; twice is fine."""

@@ -10,26 +10,24 @@ from errno import ENOSPC
 from pathlib import Path
 from typing import Any, TypeVar
 
-from v2m.domain.dictation import FINAL, HistoryEntry, Phase
+from v2m.domain.dictation import FINAL, HistoryEntry, Phase, Sent
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure._translate import translate
-from v2m.infrastructure.history._rows import entry_columns, select, to_columns
-from v2m.infrastructure.history._rules import (
-    THROWN_AWAY,
-    TROUBLE,
-    Retention,
-    check_move,
-    largest_sweep,
-    no_such_row,
-)
+from v2m.infrastructure.history import _writes
+from v2m.infrastructure.history._rows import entry_columns, select
+from v2m.infrastructure.history._rules import THROWN_AWAY, TROUBLE, Retention, largest_sweep
+from v2m.infrastructure.history._salvage import finish_exchange, rebuild
 from v2m.infrastructure.history._schema import (
+    NewerSchemaError,
     highest_id,
     id_floor,
+    ids_perhaps_lost,
     is_damage,
-    move_aside,
     open_database,
 )
-from v2m.infrastructure.history._search import FORGET_DELETED_WORDS, search_condition
+from v2m.infrastructure.history._search import search_condition
+
+__all__ = ["NewerSchemaError", "SqliteHistory"]
 
 T = TypeVar("T")
 
@@ -44,6 +42,9 @@ _COUNT_TROUBLED_AUDIO = f"SELECT count(*) FROM dictation WHERE {_TROUBLED_AUDIO}
 _DONE_AUDIO = (
     f"spool IS NOT NULL AND (phase IN {_listed(THROWN_AWAY)} OR phase = '{Phase.DELIVERED}' AND moved_ns <= :delivered)"
 )
+_NEWEST_SINCE = (
+    "SELECT count(*) FROM (SELECT started_ns FROM dictation ORDER BY id DESC LIMIT 2000) WHERE started_ns >= ?"
+)
 _DELETE_OLDEST = (
     "DELETE FROM dictation WHERE id IN (SELECT id FROM dictation"  # noqa: S608 - constants
     f" WHERE started_ns <= ? AND spool IS NULL AND {_FINAL} ORDER BY started_ns LIMIT ?)"
@@ -53,8 +54,8 @@ _DELETE_OLDEST = (
 class SqliteHistory:
     """`History` in one file of mode 0600.
 
-    A damaged file is moved to `NAME.corrupt-TIME` and a clean one begun; `on_damage` is then called, in the
-    history's thread, with where it is now.
+    A damaged file is exchanged for one with every row that can still be read, and kept as `NAME.corrupt-TIME`;
+    `on_damage` is then called, in the history's thread, with where it is now and how many rows were saved.
     A file that cannot be opened (disk full, read-only, newer schema) makes every call a `HistoryError`
     and is tried again with each, so the history comes back by itself. A write that has begun is finished
     even when its caller is cancelled.
@@ -68,8 +69,9 @@ class SqliteHistory:
         keep_audio_s: float,
         keep_trouble_audio_s: float,
         clock_ns: Callable[[], int] = time.time_ns,
-        on_damage: Callable[[Path], None] = lambda _: None,
+        on_damage: Callable[[Path, int], None] = lambda _aside, _saved: None,
     ) -> None:
+        self.durable = True
         self._path = path
         self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
         self._clock_ns = clock_ns
@@ -91,6 +93,10 @@ class SqliteHistory:
         except HistoryError:
             self._raise_last_id(id_floor(self._clock_ns()))
             raise
+
+    def retain(self, *, retention_days: int, keep_audio_s: float, keep_trouble_audio_s: float) -> None:
+        """Keep rows and audio for so long from now on."""
+        self._keep = Retention(retention_days, keep_audio_s, keep_trouble_audio_s)
 
     def next_id(self) -> int:
         """Return the id of the next dictation; no I/O."""
@@ -156,6 +162,11 @@ class SqliteHistory:
         """Return rows whose phase is not final, oldest first."""
         return await self._select(f"NOT ({_FINAL}) ORDER BY id", {})
 
+    async def count_since(self, started_ns: int) -> int:
+        """Return how many of the newest rows began at this time or later; there is no index on the time."""
+        rows = await self._call(lambda database: database.execute(_NEWEST_SINCE, (started_ns,)).fetchone())
+        return int(rows[0])
+
     async def spools(self) -> set[str]:
         """Return the paths of all kept audio."""
         rows = await self._call(
@@ -192,15 +203,24 @@ class SqliteHistory:
             lambda database: database.execute("UPDATE dictation SET spool = NULL WHERE id = ?", (dictation,))
         )
 
+    async def add_sent(self, dictation: int, sent: Sent) -> None:
+        """Add to what left the machine; nothing happens when the row is gone."""
+        await self._call(lambda database: _writes.add_sent(database, dictation, sent))
+
     async def expire_rows(self, now_ns: int) -> int:
         """Delete finished rows without audio that are older than the retention; return how many."""
         until = self._keep.rows_until_ns(now_ns)
 
         def run(database: sqlite3.Connection) -> int:
+            _writes.expire_copy(self._path, until)
             total = database.execute("SELECT count(*) FROM dictation").fetchone()[0]
             return database.execute(_DELETE_OLDEST, (until, largest_sweep(total))).rowcount
 
         return await self._call(run)
+
+    async def delete(self, dictations: Sequence[int], *, shred: bool) -> int:
+        """Delete rows; their words are in no file afterwards, and older copies of the file are gone."""
+        return await self._call(lambda database: _writes.delete(database, self._path, dictations, shred=shred))
 
     async def aclose(self) -> None:
         """Write what is pending and close; twice is fine."""
@@ -233,18 +253,19 @@ class SqliteHistory:
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
+            finish_exchange(self._path)
+            lost = ids_perhaps_lost(self._path)
             self._database = open_database(self._path)
-            self._raise_last_id(highest_id(self._database))
+            self._raise_last_id(highest_id(self._database) + lost)
         return self._database
 
     def _begin_anew(self) -> None:
         self._close()
-        moved = move_aside(self._path)
-        database = self._opened()
-        # Audio of forgotten rows may still lie in the spool under their ids.
+        # Audio of rows that cannot be read may still lie in the spool under their ids.
         self._raise_last_id(id_floor(self._clock_ns()))
-        database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('dictation', ?)", (self._last_id,))
-        self._on_damage(moved)
+        aside, saved = rebuild(self._path, least_id=self._last_id)
+        self._opened()
+        self._on_damage(aside, saved)
 
     def _close(self) -> None:
         if self._database is not None:
@@ -256,36 +277,12 @@ class SqliteHistory:
             self._last_id = max(self._last_id, known)
 
     def _move(self, database: sqlite3.Connection, dictation: int, phase: Phase, changes: Mapping[str, Any]) -> None:
-        found = database.execute("SELECT phase FROM dictation WHERE id = ?", (dictation,)).fetchone()
-        if found is None:
-            raise no_such_row(dictation)
-        check_move(dictation, Phase(found[0]), phase, changes)
-        columns = to_columns(changes)
-        if phase != found[0]:
-            columns |= {"phase": phase, "moved_ns": self._clock_ns()}
-        settings = ", ".join(f"{name} = :{name}" for name in columns)
-        if not settings:
-            return
-        if phase is Phase.DELIVERING:
-            database.execute("PRAGMA synchronous = FULL")
-        try:
-            database.execute(
-                f"UPDATE dictation SET {settings} WHERE id = :id",  # noqa: S608 - names of columns
-                {**columns, "id": dictation},
-            )
-        finally:
-            database.execute("PRAGMA synchronous = NORMAL")
+        _writes.move(database, dictation, phase, changes, now_ns=self._clock_ns())
 
     def _scrub(self, database: sqlite3.Connection, dictation: int, changes: Mapping[str, Any]) -> None:
         """Blank the row, have the index of words forget them, and empty the journal."""
         self._move(database, dictation, Phase.DISCARDED, {**changes, "raw": "", "text": ""})
-        database.execute(FORGET_DELETED_WORDS)
-        busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise HistoryError(
-                f"{self._path}-wal still holds words that were to be forgotten: another program reads it.",
-                hint=f"fuser {self._path}",
-            )
+        _writes.forget_words(database, self._path)
 
     def _in_users_terms(self, error: Exception) -> HistoryError:
         folder = self._path.parent
