@@ -34,6 +34,7 @@ _RETIRED: Final = {
     "transcription.whisper.audio_device_index": 'audio.device, the name that "v2m devices" shows',
     "gemini.api_key": "GEMINI_API_KEY in the environment or in .env",
 }
+REMEMBERED: Final = "the last good settings"  # as the place of a value
 SECRETS_HINT: Final = (
     "Set GEMINI_API_KEY, GROQ_API_KEY or OPENAI_API_KEY in the environment, or in ~/.config/v2m/.env (chmod 600)."
 )
@@ -69,14 +70,16 @@ def flatten(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield key, value
 
 
-def toml_layer(path: Path, keys: Collection[str], *, name: str, optional: bool = False) -> Layer:
-    """Read a TOML file; an optional one that is missing sets nothing.
+def toml_layer(
+    path: Path, keys: Collection[str], *, name: str, optional: bool = False, text: str | None = None
+) -> Layer:
+    """Read a TOML file; an optional one that is missing sets nothing. `text` is what the file shall hold.
 
     Raises:
         ConfigError: unreadable, no TOML, an unknown or retired key, a secret.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig") if text is None else text
         table = tomllib.loads(text)
     except OSError as error:
         if optional and isinstance(error, FileNotFoundError):
@@ -100,18 +103,18 @@ def toml_layer(path: Path, keys: Collection[str], *, name: str, optional: bool =
     return Layer(name, values, place)
 
 
-def environment_layer(keys: Collection[str], secrets: Collection[str]) -> Layer:
-    """Read the environment. Raises ConfigError for a variable of ours that names no setting."""
+def environment_layer(keys: Collection[str], secrets: Collection[str], *, strict: bool = True) -> Layer:
+    """Read the environment. Raises ConfigError for a variable of ours that names no setting, if `strict`."""
     variables = EnvSettingsSource(BaseSettings).env_vars
-    values = _pick(variables, keys, secrets, "environment")
+    values = _pick(variables, keys, secrets, "environment", strict=strict)
     return Layer("environment", values, lambda key: f"environment variable {variable(_setting(key))}")
 
 
-def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str]) -> Layer:
+def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str], *, strict: bool = True) -> Layer:
     """Read a `.env` file; one that is missing sets nothing, keys of other programs pass.
 
     Raises:
-        ConfigError: unreadable, no UTF-8, or a variable of ours names no setting.
+        ConfigError: unreadable, no UTF-8, or, if `strict`, a variable of ours names no setting.
     """
     if not _is_file(path):
         return Layer(str(path), {}, lambda _: str(path))
@@ -129,7 +132,12 @@ def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str]) ->
         line = next((n for n, row in enumerate(text.splitlines(), 1) if _names_any(row, names)), None)
         return f"{path}, line {line}" if line else str(path)
 
-    return Layer(str(path), _pick(variables, keys, secrets, str(path)), place)
+    return Layer(str(path), _pick(variables, keys, secrets, str(path), strict=strict), place)
+
+
+def remembered_layer(name: str, values: Mapping[str, Any]) -> Layer:
+    """Return a layer of the last good settings."""
+    return Layer(name, values, lambda _: f"{REMEMBERED} ({name})")
 
 
 def arguments_layer(arguments: Mapping[str, Any], keys: Collection[str]) -> Layer:
@@ -158,7 +166,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pick(
-    variables: Mapping[str, str | None], keys: Collection[str], secrets: Collection[str], where: str
+    variables: Mapping[str, str | None], keys: Collection[str], secrets: Collection[str], where: str, *, strict: bool
 ) -> dict[str, str]:
     """Return the settings among variables (names in lower case); a secret also counts under its bare name."""
     known = {variable(key): key for key in (*keys, *secrets)}
@@ -166,7 +174,7 @@ def _pick(
     for name, value in ((lower.upper(), value) for lower, value in variables.items()):
         if name in known and value is not None:
             values[known[name]] = value
-        elif name.startswith(PREFIX) and name not in NO_SETTINGS and not name.startswith(_RIGS):
+        elif strict and name.startswith(PREFIX) and name not in NO_SETTINGS and not name.startswith(_RIGS):
             raise _no_such_variable(name, [*known, *NO_SETTINGS], where)
     for key in secrets:
         secret = (values.pop(key, "") or variables.get(key) or "").strip()

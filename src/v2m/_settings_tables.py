@@ -29,6 +29,9 @@ class Audio(Table):
     wav_path: FilePath = Field(description="The sound file that the back end wav plays as a microphone.")
     min_recording_ms: int = Field(ge=0, le=5000, description="A shorter recording is a tap and is thrown away.")
     max_recording_s: int = Field(ge=1, le=86_400, description="A longer recording is stopped and transcribed.")
+    warn_before_s: int = Field(
+        ge=0, le=3600, description="How long before the longest recording ends you are told; 0: never."
+    )
     tail_ms: int = Field(ge=0, le=300, description="How long a word being spoken at STOP may go on.")
     preroll_ms: int = Field(
         ge=0,

@@ -6,7 +6,8 @@ directory > `~/.config/v2m/config.toml` > the package's `config.toml`, which alo
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from v2m._settings_change import is_live, is_writable
+from v2m._settings_desktop import Hotkeys, Media
 from v2m._settings_layers import (
     RULES,
     SECRETS_HINT,
@@ -24,13 +27,14 @@ from v2m._settings_layers import (
     dotenv_layer,
     environment_layer,
     nest,
+    remembered_layer,
     toml_layer,
     variable,
 )
 from v2m._settings_policy import PolicyRule, Rules, read_rules
 from v2m._settings_speech import Cloud, Profiles, Transcription, Vocabulary
 from v2m._settings_tables import Audio, Daemon, History, Notifications, Output, Paths
-from v2m._settings_values import kind_of, shown, unfit
+from v2m._settings_values import Kind, kind_of, shown, unfit
 from v2m.domain.errors import ConfigError
 from v2m.utils.paths import config_dir
 
@@ -50,6 +54,8 @@ class Settings(BaseSettings):
     output: Output
     policy: Rules = Field(description="Rules per application, each under [[policy]]; yours come before v2m's own.")
     notifications: Notifications
+    hotkeys: Hotkeys
+    media: Media
     history: History
     paths: Paths
     daemon: Daemon
@@ -59,6 +65,7 @@ class Settings(BaseSettings):
         description="Key for OpenAI or your own service; also read as OPENAI_API_KEY."
     )
     sources: Mapping[str, str] = Field(exclude=True, repr=False)  # key → the layer that set it
+    places: Mapping[str, str] = Field(exclude=True, repr=False)  # key → where a user finds it; none for a default
 
     @classmethod
     def settings_customise_sources(
@@ -83,6 +90,8 @@ class KeyDoc:
     allowed: str
     doc: str
     variable: str
+    writable: bool = True  # by a client: neither a path nor a command, an address, a rule or a secret
+    live: bool = True  # a change holds without a restart
 
 
 def describe() -> list[KeyDoc]:
@@ -97,9 +106,21 @@ def describe() -> list[KeyDoc]:
             kind_of(field).allowed,
             field.description or "",
             variable(key),
+            is_writable(key, kind_of(field)),
+            is_live(key),
         )
         for key, field in fields.items()
     ]
+
+
+def packaged_values() -> Mapping[str, Any]:
+    """Return the default of every setting, as it stands in the package's `config.toml`; None for a secret."""
+    return _defaults(dict(_fields(Settings))).values
+
+
+def kinds() -> Mapping[str, Kind]:
+    """Return what each setting may be, in the order of the tree."""
+    return {key: kind_of(field) for key, field in _fields(Settings)}
 
 
 def describe_rules() -> list[KeyDoc]:
@@ -111,16 +132,54 @@ def describe_rules() -> list[KeyDoc]:
     ]
 
 
+def user_file(config_file: Path | None = None) -> Path:
+    """Return the file with the user's settings; `config_file` is another that was named. Touches no file."""
+    return config_file or config_dir() / "config.toml"
+
+
 def load_settings(arguments: Mapping[str, Any] = MappingProxyType({}), *, config_file: Path | None = None) -> Settings:
     """Merge all layers; `arguments` holds dotted or nested keys, `config_file` replaces the user's file.
 
     Raises:
         ConfigError: one sentence with file, line, key and the nearest valid name; never a secret.
     """
+    return merge(read_layers(arguments, config_file=config_file))
+
+
+def read_layers(
+    arguments: Mapping[str, Any] = MappingProxyType({}), *, config_file: Path | None = None, text: str | None = None
+) -> tuple[Layer, ...]:
+    """Return the layers, the weakest first; with `text` as if the user's file held it. Raises ConfigError."""
+    return tuple(_layers(arguments, dict(_fields(Settings)), config_file, text))
+
+
+def remembered_layers(record: Mapping[str, Mapping[str, Any]]) -> tuple[Layer, ...]:
+    """Return defaults, what `recordable` gave, and the secrets of now. Raises ConfigError: damaged packaged file."""
+    fields = dict(_fields(Settings))
+    secrets = [key for key in fields if key not in _in_toml(fields)]
+    known = [
+        remembered_layer(name, {key: value for key, value in values.items() if key in fields and key not in secrets})
+        for name, values in record.items()
+    ]
+    return (_defaults(fields), *known, *_secret_layers(secrets))
+
+
+def recordable(layers: Sequence[Layer]) -> dict[str, dict[str, Any]]:
+    """Return what layers above the defaults set, in the order of their strength, without any secret."""
+    keys = set(_in_toml(dict(_fields(Settings))))
+    return {
+        layer.name: {key: value for key, value in layer.values.items() if key in keys}
+        for layer in layers
+        if layer.name != "default"
+    }
+
+
+def merge(layers: Sequence[Layer]) -> Settings:
+    """Return the settings that layers, the weakest first, amount to. Raises ConfigError as `load_settings`."""
     fields = dict(_fields(Settings))
     values: dict[str, Any] = {}
     origins: dict[str, Layer] = {}
-    for layer in _layers(arguments, fields, config_file):
+    for layer in layers:
         for key, value in layer.values.items():
             if isinstance(value, str) and re.search(r"\$\{.*?\}", value):
                 raise ConfigError(
@@ -129,25 +188,43 @@ def load_settings(arguments: Mapping[str, Any] = MappingProxyType({}), *, config
             values[key] = read_rules(value, layer) + values.get(key, ()) if key == RULES else value
             origins[key] = layer
     sources = {key: layer.name for key, layer in origins.items()}
+    places = {key: layer.place(key) for key, layer in origins.items() if layer.name != "default"}
     try:
-        return Settings(**nest(values), sources=sources)
+        return Settings(**nest(values), sources=sources, places=places)
     except ValidationError as error:
         refusal = _refusal(error, values, origins, fields)
     raise refusal  # outside the handler: pydantic's error holds the values
 
 
-def _layers(arguments: Mapping[str, Any], fields: Mapping[str, FieldInfo], config_file: Path | None) -> Iterator[Layer]:
+def _layers(
+    arguments: Mapping[str, Any], fields: Mapping[str, FieldInfo], config_file: Path | None, text: str | None
+) -> Iterator[Layer]:
     """Yield the layers, the weakest first."""
     keys = _in_toml(fields)
     secrets = [key for key in fields if key not in keys]
-    packaged = toml_layer(_PACKAGED, keys, name="default")
-    yield Layer("default", {**dict.fromkeys(secrets), **packaged.values}, packaged.place)
-    user_file = config_file or config_dir() / "config.toml"
-    yield _checked(toml_layer(user_file, keys, name=str(user_file), optional=config_file is None), fields)
+    yield _defaults(fields)
+    file = user_file(config_file)
+    yield _checked(toml_layer(file, keys, name=str(file), optional=config_file is None, text=text), fields)
     yield dotenv_layer(Path(".env"), keys, secrets)
     yield dotenv_layer(config_dir() / ".env", keys, secrets)
     yield environment_layer(keys, secrets)
     yield arguments_layer(arguments, keys)
+
+
+def _defaults(fields: Mapping[str, FieldInfo]) -> Layer:
+    keys = _in_toml(fields)
+    packaged = toml_layer(_PACKAGED, keys, name="default")
+    return Layer(
+        "default", {**dict.fromkeys(key for key in fields if key not in keys), **packaged.values}, packaged.place
+    )
+
+
+def _secret_layers(secrets: Sequence[str]) -> Iterator[Layer]:
+    """Yield the secrets of `.env` and environment, and nothing else of them: whatever else is wrong there."""
+    for path in (Path(".env"), config_dir() / ".env"):
+        with suppress(ConfigError):
+            yield dotenv_layer(path, (), secrets, strict=False)
+    yield environment_layer((), secrets, strict=False)
 
 
 def _checked(layer: Layer, fields: Mapping[str, FieldInfo]) -> Layer:

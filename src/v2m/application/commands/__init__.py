@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from v2m.application.commands._base import DISPLAY_VARIABLES, Command
 from v2m.application.commands.daemon import GetStatus, PauseDaemon, Ping, ResumeDaemon, Shutdown, Subscribe
 from v2m.application.commands.desktop import CheckOutputs, ListDevices, ListOutputs, TestPolicy
-from v2m.application.commands.history import DeliverAgain, ListHistory, RetryDictation, SwapText, UndoDelivery
+from v2m.application.commands.history import (
+    DeleteHistory,
+    DeliverAgain,
+    ListHistory,
+    RetryDictation,
+    SwapText,
+    UndoDelivery,
+)
 from v2m.application.commands.recording import (
     AbortRecording,
     StartRecording,
@@ -20,6 +27,7 @@ from v2m.application.commands.recording import (
     TranscribeFile,
     TypeText,
 )
+from v2m.application.commands.settings import GetConfig, ReloadConfig, UpdateConfig
 from v2m.domain.errors import ProtocolError, UnknownCommandError
 
 __all__ = [
@@ -28,13 +36,16 @@ __all__ = [
     "AbortRecording",
     "CheckOutputs",
     "Command",
+    "DeleteHistory",
     "DeliverAgain",
+    "GetConfig",
     "GetStatus",
     "ListDevices",
     "ListHistory",
     "ListOutputs",
     "PauseDaemon",
     "Ping",
+    "ReloadConfig",
     "ResumeDaemon",
     "RetryDictation",
     "Shutdown",
@@ -47,6 +58,7 @@ __all__ = [
     "TranscribeFile",
     "TypeText",
     "UndoDelivery",
+    "UpdateConfig",
     "parse_command",
 ]
 
@@ -63,6 +75,7 @@ COMMANDS: dict[str, type[Command]] = {
         TypeText,
         TranscribeFile,
         ListHistory,
+        DeleteHistory,
         RetryDictation,
         DeliverAgain,
         UndoDelivery,
@@ -71,6 +84,9 @@ COMMANDS: dict[str, type[Command]] = {
         ListOutputs,
         TestPolicy,
         CheckOutputs,
+        GetConfig,
+        UpdateConfig,
+        ReloadConfig,
         PauseDaemon,
         ResumeDaemon,
         Shutdown,

@@ -21,10 +21,14 @@ class GetStatus(Command):
 
     name = CommandName.GET_STATUS
     answer = (
-        "`since`, `queue`, `recording`, `engine` {`name`, `state`, `loads`, `languages`, `network`, `gpu`, `detail`,"
-        " `notice`},"
-        " `microphone`, `outputs`, `session`, `degraded`, `keys`, `pid`, `version`"
+        "`paused`, `since`, `queue`, `recording`, `engine` {`name`, `state`, `loads`, `languages`, `network`, `gpu`,"
+        " `detail`, `notice`},"
+        " `microphone`, `outputs`, `session`, `hotkeys` {`backend`, `triggers`}, `degraded`, `keys`, `pid`, `version`;"
+        " with `telemetry` also `telemetry` {`daemon`, `workers`, each `pid`, `cpu_s`, `rss_bytes`, `uptime_s`;"
+        " `power` {`plugged_in`, `battery_percent`}, `gpu_busy_percent`, `dictations_today`}, null where unknown"
     )
+
+    telemetry: bool = Field(default=False, description="Tell also what the daemon takes of this machine")
 
 
 class Subscribe(Command):

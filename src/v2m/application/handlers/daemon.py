@@ -33,9 +33,12 @@ class DaemonHandlers:
         """Answer PONG."""
         return {"message": "PONG", "version": __version__, "protocol": PROTOCOL_VERSION}
 
-    async def status(self, _: c.GetStatus | c.Subscribe) -> Answer:
-        """Return the snapshot."""
-        return await self._status.snapshot()
+    async def status(self, command: c.GetStatus | c.Subscribe) -> Answer:
+        """Return the snapshot, with the figures of the process if they are asked for."""
+        snapshot = await self._status.snapshot()
+        if isinstance(command, c.GetStatus) and command.telemetry:
+            snapshot["telemetry"] = await self._status.telemetry()
+        return snapshot
 
     async def pause(self, _: c.PauseDaemon) -> Answer:
         """Refuse recordings."""

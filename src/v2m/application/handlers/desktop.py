@@ -1,5 +1,7 @@
 """Microphones, ways of typing, and the rules per application."""
 
+from collections.abc import Callable
+
 from v2m.application import commands as c
 from v2m.application.deliver import Deliverer
 from v2m.application.exactness import Exactness
@@ -20,7 +22,7 @@ class DesktopHandlers:
         exactness: Exactness,
         explainer: Explainer,
         microphone: Microphone,
-        pinned_device: str,
+        pinned_device: Callable[[], str],
     ) -> None:
         self._deliverer = deliverer
         self._exactness = exactness
@@ -39,14 +41,14 @@ class DesktopHandlers:
 
     async def list_devices(self, _: c.ListDevices) -> Answer:
         """List the microphones."""
-        found = await self._microphone.devices()
+        found, pinned = await self._microphone.devices(), self._pinned_device()
         return {
             "devices": [
                 {
                     "name": device.name,
                     "description": device.description,
                     "default": device.default,
-                    "chosen": device.name == self._pinned_device or (not self._pinned_device and device.default),
+                    "chosen": device.name == pinned or (not pinned and device.default),
                 }
                 for device in found
             ]

@@ -5,8 +5,9 @@ checker still sees all of them.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from v2m.application.commands import DISPLAY_VARIABLES
 from v2m.config import Settings
@@ -89,39 +90,50 @@ def make_media(settings: Settings) -> MediaOpener:
 
 async def open_history(settings: Settings, on_trouble: Callable[[str], None]) -> History:
     """Return the history; one that cannot be opened now is told, and tried again with each dictation."""
-    if not settings.history.enabled:
-        from v2m.infrastructure.history.memory import MemoryHistory
+    from v2m.infrastructure.history.memory import MemoryHistory
 
+    if not settings.history.enabled:
         return MemoryHistory()
-    from v2m.infrastructure.history.sqlite import SqliteHistory
+    from v2m.infrastructure.history.sqlite import NewerSchemaError, SqliteHistory
 
     history = SqliteHistory(
         settings.paths.state() / "history.db",
         retention_days=settings.history.retention_days,
         keep_audio_s=settings.history.keep_audio_s,
         keep_trouble_audio_s=settings.history.keep_audio_trouble_s,
-        on_damage=lambda aside: on_trouble(f"The history was damaged and begins anew; the old one is {aside}."),
+        on_damage=lambda aside, saved: on_trouble(
+            f"The history was damaged: {saved} dictation{'s' * (saved != 1)} could be read and"
+            f" {'are' if saved != 1 else 'is'} kept. The old file is {aside}."
+        ),
     )
     try:
         await history.open()
+    except NewerSchemaError as error:
+        await history.aclose()
+        on_trouble(f"{error} Until then dictations are remembered in memory only.")
+        return MemoryHistory()
     except HistoryError as error:
         on_trouble(str(error))
     return history
 
 
-def make_outputs(settings: Settings, dictating: Callable[[], bool]) -> Sequence[TextOutput]:
+def make_outputs(
+    settings: Settings, dictating: Callable[[], bool], known: Mapping[str, TextOutput] = MappingProxyType({})
+) -> Sequence[TextOutput]:
     """Return the ways of typing in the order in which they are tried, without the clipboard.
 
-    `dictating` tells whether our own microphone is open: the user holds a key then.
+    `dictating` tells whether our own microphone is open: the user holds a key then. Those in `known` are there.
     """
-    return [_output(name, settings, dictating) for name in _chain(settings)]
+    return [known.get(name) or _output(name, settings, dictating) for name in _chain(settings)]
 
 
-def make_other_outputs(settings: Settings, dictating: Callable[[], bool]) -> Sequence[TextOutput]:
+def make_other_outputs(
+    settings: Settings, dictating: Callable[[], bool], known: Mapping[str, TextOutput] = MappingProxyType({})
+) -> Sequence[TextOutput]:
     """Return the ways of typing that only a rule of `[[policy]]` names."""
     named = dict.fromkeys(name for rule in settings.policy for name in rule.outputs or ())
     left_out = {"clipboard", *settings.output.exclude, *_chain(settings)}
-    return [_output(name, settings, dictating) for name in named if name not in left_out]
+    return [known.get(name) or _output(name, settings, dictating) for name in named if name not in left_out]
 
 
 def _chain(settings: Settings) -> list[str]:
@@ -240,9 +252,15 @@ def make_guard() -> Guard:
 def make_erasers(outputs: Sequence[TextOutput]) -> Sequence[Eraser]:
     """Return the ways of taking a text back: one that sees it first, then the keys of these outputs."""
     from v2m.infrastructure.output.erasers.input_method import InputMethodEraser
+
+    return [InputMethodEraser(), *make_key_erasers(outputs)]
+
+
+def make_key_erasers(outputs: Sequence[TextOutput]) -> Sequence[Eraser]:
+    """Return those of these outputs that press BackSpace as well."""
     from v2m.infrastructure.output.erasers.keys import KeyEraser
 
-    return [InputMethodEraser(), *[KeyEraser(output) for output in outputs if output.name in BACKSPACE_OUTPUTS]]
+    return [KeyEraser(output) for output in outputs if output.name in BACKSPACE_OUTPUTS]
 
 
 def make_input_watch() -> InputWatch:

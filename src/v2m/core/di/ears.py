@@ -1,30 +1,35 @@
 """Who hears what happens: subscribers, the user, the status; and what is asked before anybody can answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from v2m.application.announce import Announcer
+from v2m.application.receipts import Receipts
 from v2m.application.recorder import Open
 from v2m.application.second_thoughts import SecondThoughts
 from v2m.application.status import Degradations
 from v2m.core.events import EventBus
 from v2m.domain.delivery import Placed, Session
+from v2m.domain.dictation import Sent
 from v2m.domain.events import Degraded
 from v2m.domain.ports import Notifier
+
+Job = Callable[[], Awaitable[None]]  # runs as long as the daemon
 
 
 class Ears:
     """Adapters are opened with these; the use cases fill in what they are asked for."""
 
     def __init__(self, notifier: Notifier, stack: AsyncExitStack) -> None:
-        stack.push_async_callback(notifier.aclose)
         self.events = EventBus()
         self.announcer = Announcer(notifier)
+        stack.push_async_callback(self.announcer.hang_up)
         self.degradations = Degradations()
         self.state_changed: Callable[[], None] = lambda: None  # until there is a state that can change
         self.recording: Callable[[], Open | None] = lambda: None
         self.thoughts: SecondThoughts | None = None
+        self.receipts: Receipts | None = None
         self._loop = asyncio.get_running_loop()
 
     def dictating(self) -> bool:
@@ -41,6 +46,11 @@ class Ears:
         """Pass on that a text went out."""
         if self.thoughts is not None:
             await self.thoughts.remember(placed)
+
+    def sent(self, dictation: int, sent: Sent) -> None:
+        """Pass on what left the machine."""
+        if self.receipts is not None:
+            self.receipts.note(dictation, sent)
 
     def engine_changed(self) -> None:
         """Show the engine's new state."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from v2m import __version__
 from v2m.config import Settings
+from v2m.domain.dictation import Sent
 from v2m.domain.errors import ConfigError
 from v2m.domain.offers import OFFERS, advice, can_do, languages_of, refusal
 from v2m.domain.ports import Transcriber
@@ -21,8 +22,15 @@ WORKER_PATIENCE_S: Final = 5.0
 LIBRARY_PATIENCE_S: Final = 60.0
 
 
-def make_transcriber(settings: Settings, on_change: Callable[[], None]) -> Transcriber:
-    """Return the chosen engine, with those behind it that take over.
+OnSent = Callable[[int, Sent], None]
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def make_transcriber(settings: Settings, on_change: Callable[[], None], on_sent: OnSent = _ignore) -> Transcriber:
+    """Return the chosen engine, with those behind it that take over; `on_sent` hears of each upload.
 
     Raises:
         ConfigError: an engine cannot do a language of the settings; a word of the vocabulary is none.
@@ -30,11 +38,11 @@ def make_transcriber(settings: Settings, on_change: Callable[[], None]) -> Trans
     first, *others = dict.fromkeys((_chosen(settings), *settings.transcription.fallback))
     check_languages(settings, first)
     if first == "openai":
-        return _service(settings, settings.transcription.residency, on_change, floor=others)
-    return _local(settings, [first, *others], on_change)
+        return _service(settings, settings.transcription.residency, on_change, on_sent, floor=others)
+    return _local(settings, [first, *others], on_change, on_sent)
 
 
-def _local(settings: Settings, engines: Sequence[str], on_change: Callable[[], None]) -> Transcriber:
+def _local(settings: Settings, engines: Sequence[str], on_change: Callable[[], None], on_sent: OnSent) -> Transcriber:
     """Return the first engine, and behind it those that take over."""
     from v2m.infrastructure.engines.chain import EngineChain
 
@@ -42,18 +50,14 @@ def _local(settings: Settings, engines: Sequence[str], on_change: Callable[[], N
     serving = _worker(settings, first, _residency(settings, first), on_change)
     if not others:
         return serving
-    return EngineChain([serving, *(_substitute(settings, name, on_change) for name in others)])
+    return EngineChain([serving, *(_substitute(settings, name, on_change, on_sent) for name in others)])
 
 
 def make_engine(settings: Settings, name: str) -> Transcriber:
     """Return one engine by itself, kept warm, whatever else the settings name."""
     if name == "openai":
-        return _service(settings, "warm", _ignore)
+        return _service(settings, "warm", _ignore, _ignore)
     return _worker(settings, name, "warm", _ignore)
-
-
-def _ignore() -> None:
-    pass
 
 
 def _chosen(settings: Settings) -> str:
@@ -68,10 +72,10 @@ def _residency(settings: Settings, engine: str) -> str:
     return settings.transcription.residency
 
 
-def _substitute(settings: Settings, engine: str, on_change: Callable[[], None]) -> Transcriber:
+def _substitute(settings: Settings, engine: str, on_change: Callable[[], None], on_sent: OnSent) -> Transcriber:
     """Return an engine that loads nothing until it has to take over; a service's connection is made at once."""
     if engine == "openai":
-        return _service(settings, "on-record", on_change)
+        return _service(settings, "on-record", on_change, on_sent)
     return _worker(settings, engine, "on-record", on_change)
 
 
@@ -133,7 +137,7 @@ def _options(settings: Settings, engine: str) -> Mapping[str, Any]:
 
 
 def _service(
-    settings: Settings, residency: str, on_change: Callable[[], None], floor: Sequence[str] = ()
+    settings: Settings, residency: str, on_change: Callable[[], None], on_sent: OnSent, floor: Sequence[str] = ()
 ) -> Transcriber:
     """Return a speech service, with local engines below it of which one decodes at the same time."""
     from v2m.infrastructure.engines.openai_services import PRESETS, build_speech, listening_arguments
@@ -162,14 +166,21 @@ def _service(
         prompt=", ".join(vocabulary.words),
         names=vocabulary.names,
         upload_while_speaking=cloud.upload_while_speaking,
-        floor=_local(settings, floor, on_change) if floor else None,
+        floor=_local(settings, floor, on_change, on_sent) if floor else None,
         on_change=on_change,
+        provider=speech.openai.preset,
+        on_sent=on_sent,
     )
 
 
 def known_languages(settings: Settings) -> tuple[str, ...]:
     """Return the languages of the chosen engine, as far as they are known without its model."""
     return _known_languages(settings, _chosen(settings))
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse what no single setting shows to be wrong. Raises ConfigError."""
+    check_languages(settings, _chosen(settings))
 
 
 def check_languages(settings: Settings, engine: str) -> None:
@@ -184,7 +195,8 @@ def check_languages(settings: Settings, engine: str) -> None:
     wanted += [("transcription.languages", language) for language in settings.transcription.languages]
     for key, language in wanted:
         if can and not can_do(can, language):
-            raise ConfigError(f"{key}: {refusal(engine, language)}", hint=advice(language))
+            place = settings.places.get(key, "")
+            raise ConfigError(f"{place}{': ' * bool(place)}{key}: {refusal(engine, language)}", hint=advice(language))
 
 
 def _known_languages(settings: Settings, engine: str) -> tuple[str, ...]:
