@@ -1,15 +1,14 @@
 """The speech process: a thread that listens, a thread that holds the model, one socket to the daemon.
 
 A child of the daemon, so that a crash in native code costs a decode and no recording. It gets plain
-arguments, opens nothing by path but its model, and ends as soon as the socket does.
+arguments, opens nothing by path but its model, may not write or open a socket, and ends as soon as its socket does.
 """
 
 import argparse
-import ctypes
+import contextlib
 import json
 import math
 import os
-import resource
 import signal
 import sys
 import threading
@@ -20,20 +19,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from v2m.domain.errors import EngineError
+from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.ports import SpeechEngine, VoiceActivityDetector
 from v2m.domain.segments import SegmentRules
 from v2m.domain.text.vocabulary import Vocabulary, parse_vocabulary
+from v2m.infrastructure._confine import confine
+from v2m.infrastructure._confine_memory import close_memory
 from v2m.infrastructure.engines._channel import Channel
 from v2m.infrastructure.engines._listening import Listening
-from v2m.infrastructure.engines._messages import Failed
+from v2m.infrastructure.engines._messages import Confined, Failed
+from v2m.infrastructure.engines._model_files import ModelFiles
 
 ENGINES: Final = ("moonshine", "whisper", "sherpa", "onnx-asr", "scripted", "none")
 
 EXIT_BROKEN: Final = 70  # a programming error
 EXIT_NO_MODEL: Final = 78
-
-_PR_SET_DUMPABLE: Final = 4
 
 
 def or_exit(work: Callable[[], None]) -> None:
@@ -66,9 +66,40 @@ def _brief(text: str) -> tuple[dict[str, Any], list[str]]:
     return options, vocabulary
 
 
+def find_model(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of an engine's adapter, with the embedded model found. Raises ModelMissingError."""
+    if name == "moonshine":
+        return _find_moonshine(**options)
+    return {key: Path(value) if key == "models_dir" else value for key, value in options.items()}
+
+
+def _find_moonshine(
+    *, folder: str = "", copy: str | None = None, verified: str | None = None, threads: int = 1
+) -> dict[str, Any]:
+    """Find the embedded model, or the one in a folder; `copy` is where one of its own may be."""
+    from v2m.infrastructure.models import moonshine_files
+
+    found = moonshine_files.locate(
+        configured=Path(folder) if folder else None,
+        copy=Path(copy) if copy else None,
+        verified=Path(verified) if verified else None,
+    )
+    return {"folder": found, "threads": threads}
+
+
+def take_refuge(name: str, options: Mapping[str, Any]) -> Confined:
+    """Give up every right that the engine does not need, for good; tell what came of that."""
+    readable = [options["folder"]] if "folder" in options else []
+    if "model" in options:
+        with contextlib.suppress(ModelMissingError):  # told when it is loaded
+            readable.append(ModelFiles(name, options["model"], options.get("models_dir")).folder())
+    gpu = options.get("device", options.get("provider", "cpu")) != "cpu"
+    found = confine(readable, gpu=gpu)
+    return Confined(found.held, found.reason)
+
+
 def build_engine(name: str, options: Mapping[str, Any], vocabulary: Vocabulary) -> SpeechEngine:
-    """Make an engine, unloaded, from the keywords of its adapter. Raises ModelMissingError."""
-    options = {key: Path(value) if key == "models_dir" else value for key, value in options.items()}
+    """Make an engine, unloaded, from what `find_model` returned."""
     match name:
         case "whisper":
             from v2m.infrastructure.engines.faster_whisper import FasterWhisperEngine
@@ -87,27 +118,9 @@ def build_engine(name: str, options: Mapping[str, Any], vocabulary: Vocabulary) 
 
             return ScriptedEngine(**options)
         case _:
-            return _moonshine(vocabulary, **options)
+            from v2m.infrastructure.engines.moonshine import MoonshineEngine
 
-
-def _moonshine(
-    vocabulary: Vocabulary,
-    *,
-    folder: str = "",
-    copy: str | None = None,
-    verified: str | None = None,
-    threads: int = 1,
-) -> SpeechEngine:
-    """Find the embedded model, or the one in a folder; `copy` is where one of its own may be."""
-    from v2m.infrastructure.engines.moonshine import MoonshineEngine
-    from v2m.infrastructure.models import moonshine_files
-
-    found = moonshine_files.locate(
-        configured=Path(folder) if folder else None,
-        copy=Path(copy) if copy else None,
-        verified=Path(verified) if verified else None,
-    )
-    return MoonshineEngine(folder=found, threads=threads, vocabulary=vocabulary)
+            return MoonshineEngine(**options, vocabulary=vocabulary)
 
 
 def build_listening(channel: Channel, arguments: argparse.Namespace, vocabulary: Vocabulary) -> Listening:
@@ -141,11 +154,12 @@ def decode(
 def close_the_hatches() -> None:
     """Leave no trace of what was said, in a core dump or for a debugger; leave Ctrl-C to the daemon."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    close_memory()
     # The C environment, which OpenBLAS reads when numpy loads it: v2m multiplies no matrices in numpy,
     # and a pool of threads would cost memory.
     os.putenv("OPENBLAS_NUM_THREADS", "1")
+    # onnxruntime reports to its makers since 1.29 (microsoft/onnxruntime, pull 27379), unless this is set as it loads.
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 
 def main() -> None:
@@ -156,6 +170,8 @@ def main() -> None:
     options, entries = arguments.brief
     vocabulary = parse_vocabulary(entries)
     try:
+        options = find_model(arguments.engine, options)
+        channel.send(take_refuge(arguments.engine, options))
         listening = build_listening(channel, arguments, vocabulary)
     except EngineError as error:
         channel.send(Failed(error.code, str(error), error.hint))

@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 600.0  # httpx2's 5 s would cost a handshake per dictation; services keep 60 s to 400 s
 CONNECT_S: Final = 5.0  # one connection: three round trips; 5 s covers a lost packet or two
 MAX_ANSWER_BYTES: Final = 4 << 20  # an hour of text with times for each word is about 1 MiB
+PIECE_BYTES: Final = 1 << 16  # of a body, written at once: how exactly an upload that is cut off is counted
 MAX_CONNECTIONS: Final = 5  # three for whoever speaks, two for files
 _SOCKET_OPTIONS: Final = (
     # What is cancelled is cut off: without this the kernel goes on sending what it has buffered.
@@ -35,6 +36,38 @@ _SOCKET_OPTIONS: Final = (
     # A way through the network that is gone is noticed while there is time for another try.
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 8000),
 )
+
+
+OnBody = Callable[[int, int], None]  # requests, bytes of their bodies
+
+
+class CountedBody(httpx2.AsyncByteStream):
+    """A request's body that is told before its first byte leaves, and taken back as far as it did not.
+
+    Told first, so that no crash can make it less than what left; a connection that is never made tells nothing.
+    """
+
+    def __init__(self, body: httpx2.AsyncByteStream, size: int, tell: OnBody) -> None:
+        self._body = body
+        self._size = size
+        self._tell = tell
+        self._left = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield it in pieces; each counts as sent when it is handed out."""
+        self._left = self._size
+        self._tell(1, self._size)
+        async for chunk in self._body:
+            for start in range(0, len(chunk), PIECE_BYTES):
+                piece = chunk[start : start + PIECE_BYTES]
+                self._left -= len(piece)
+                yield piece
+
+    def settle(self) -> None:
+        """Take back what did not leave. Twice is fine."""
+        if self._left:
+            self._tell(0, -self._left)
+            self._left = 0
 
 
 class _Stream(Protocol):
@@ -103,10 +136,12 @@ class HttpPool:
         headers: Mapping[str, str],
         fields: Mapping[str, str | Sequence[str]] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        on_body: OnBody | None = None,
     ) -> Reply:
         """Send a request and return the whole answer, whatever its status.
 
-        A kept connection that turns out to be dead before any byte of an answer is replaced, once.
+        A kept connection that turns out to be dead before any byte of an answer is replaced, once. `on_body` is told
+        what leaves this machine, corrections included.
 
         Raises:
             EngineUnavailableError: NETWORK, TIMEOUT for a connection that is not made in time, GARBLED.
@@ -114,6 +149,8 @@ class HttpPool:
         self.notice_sleep()
         client = await self._ready()
         request = client.build_request(method, self._url + path, headers=headers, data=fields, files=files)
+        if on_body is not None and isinstance(request.stream, httpx2.AsyncByteStream):
+            request.stream = CountedBody(request.stream, int(request.headers["content-length"]), on_body)
         self.busy += 1
         try:
             return await self._sent(client, request)
@@ -190,7 +227,11 @@ class HttpPool:
                 exchange.answered = True
 
         request.extensions = {**request.extensions, "trace": trace}
-        response = await client.send(request, stream=True)
+        try:
+            response = await client.send(request, stream=True)
+        finally:
+            if isinstance(request.stream, CountedBody):
+                request.stream.settle()
         try:
             body = await self._body(response)
         finally:

@@ -8,8 +8,8 @@ import json
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, get_args
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final, get_args, get_origin
 
 from v2m.domain.errors import EngineError, UnreadableAudioError
 from v2m.domain.ports import EngineCapabilities
@@ -17,7 +17,13 @@ from v2m.domain.transcript import PartialTranscript, Passage, Segment, Transcrip
 
 _LENGTHS: Final = struct.Struct(">II")  # of the JSON, of the bytes behind it
 
+MAX_PART_BYTES: Final = 64 << 20  # of either; ten minutes of FLAC are 19 MB
+
 Passages = list[list[Any]]  # [start_s, end_s, text] each, as JSON has them
+
+
+class GarbledError(Exception):
+    """What came is none of these messages: the process at the other end is broken, or somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,14 @@ class Abandon:
 
 
 @dataclass(frozen=True, slots=True)
+class Confined:
+    """From the worker, its first word: whether it has given up its rights, and why not, or not wholly."""
+
+    held: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Able:
     """From the worker: what the engine can do has changed."""
 
@@ -57,7 +71,10 @@ class Able:
 
     def known(self) -> EngineCapabilities:
         """Return it as the application knows it."""
-        return EngineCapabilities(**{**self.capabilities, "languages": tuple(self.capabilities["languages"])})
+        try:
+            return EngineCapabilities(**{**self.capabilities, "languages": tuple(self.capabilities["languages"])})
+        except (TypeError, KeyError) as error:
+            raise GarbledError("capabilities that are none") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +189,10 @@ class Error:
         return kind(self.message, hint=self.hint)
 
 
-Message = Open | Finish | Abandon | Ready | Able | Failed | Working | Heard | Partial | Encoded | Result | Error
+Message = (
+    Open | Finish | Abandon | Confined | Ready | Able | Failed | Working | Heard | Partial | Encoded | Result | Error
+)
+_PASSAGES: Final = [[start, end, str] for start in (int, float) for end in (int, float)]
 _KINDS: Final = {kind.__name__: kind for kind in get_args(Message)}
 
 
@@ -181,9 +201,9 @@ def pack(message: Message) -> bytes:
     attached = b""
     if isinstance(message, Encoded):
         attached, message = message.flac, replace(message, flac=b"")
-    fields = asdict(message)
-    fields.pop("flac", None)
-    body = json.dumps([type(message).__name__, fields], ensure_ascii=False).encode("utf-8", "replace")
+    values = asdict(message)
+    values.pop("flac", None)
+    body = json.dumps([type(message).__name__, values], ensure_ascii=False).encode("utf-8", "replace")
     return b"".join((_LENGTHS.pack(len(body), len(attached)), body, attached))
 
 
@@ -208,24 +228,47 @@ class Unpacker:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """Yield each message that is complete now."""
+        """Yield each message that is complete now. Raises GarbledError."""
         self._pending += data
         while len(self._pending) >= _LENGTHS.size:
             length, attached = _LENGTHS.unpack_from(self._pending)
+            if max(length, attached) > MAX_PART_BYTES:
+                raise GarbledError("a message that is too large")
             middle = _LENGTHS.size + length
             end = middle + attached
             if len(self._pending) < end:
                 return
-            name, fields = json.loads(self._pending[_LENGTHS.size : middle])
-            if name == Encoded.__name__:
-                fields["flac"] = bytes(self._pending[middle:end])
+            body, flac = bytes(self._pending[_LENGTHS.size : middle]), bytes(self._pending[middle:end])
             del self._pending[:end]
-            yield _message(name, fields)
+            try:
+                yield _message(body, flac)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise GarbledError("no message") from error
 
 
-def _message(name: str, fields: dict[str, Any]) -> Message:
-    message: Message = _KINDS[name](**fields)
+def _message(body: bytes, flac: bytes) -> Message:
+    """Return the message. Raises ValueError, TypeError, KeyError, RecursionError."""
+    name, values = json.loads(body)
+    kind = _KINDS[name]
+    if kind is Encoded:
+        values["flac"] = flac
+    for each in fields(kind):
+        if each.name in values and not _fits(values[each.name], each.type):
+            raise TypeError(each.name)
+    message: Message = kind(**values)
     return message
+
+
+def _fits(value: object, wanted: Any) -> bool:  # noqa: ANN401 - as annotations are
+    """Tell whether a value of JSON is what a field takes; a whole number will do where any will."""
+    if wanted == Passages:
+        return isinstance(value, list) and all(
+            isinstance(one, list) and [type(part) for part in one] in _PASSAGES for one in value
+        )
+    kinds = get_args(wanted) or (wanted,)
+    if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
+        return True
+    return type(value) in kinds or (get_origin(wanted) is dict and isinstance(value, dict))
 
 
 def _passages(found: Passages) -> tuple[Passage, ...]:

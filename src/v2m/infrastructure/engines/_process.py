@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from v2m.domain.errors import EngineError, ModelMissingError
@@ -62,6 +63,7 @@ class WorkerProcess:
         self._state = "unloaded" if self._resting else "warming"
         self._error: EngineError | None = None
         self._capabilities: EngineCapabilities | None = None
+        self._confinement = wire.Confined(held=False, reason="")
         self._loads = 0
         self._jobs = Jobs(self._write, ask=self._ask, forget=self._forget)
         self._child: Child | None = None
@@ -99,6 +101,9 @@ class WorkerProcess:
     def detail(self) -> str:
         """Why it failed, in one sentence; else empty."""
         return str(self._error) if self._state == "failed" else ""
+
+    def drop(self) -> None:
+        """There is no connection: what is decoded here is decoded on this machine."""
 
     async def wait_ready(self) -> None:
         """Return when the model is loaded, or is not to be before the next recording. Raises EngineError."""
@@ -198,10 +203,13 @@ class WorkerProcess:
     async def _listen(self, child: Child) -> None:
         """Handle messages until the process is gone."""
         self._rearm()
-        async for message in child.messages():
-            self._handle(message)
-            if not isinstance(message, wire.Heard):  # says nothing about the thread that decodes
-                self._rearm()
+        try:
+            async for message in child.messages():
+                self._handle(message)
+                if not isinstance(message, wire.Heard):  # says nothing about the thread that decodes
+                    self._rearm()
+        except wire.GarbledError as error:
+            log.warning("The speech process sends %s; it is replaced.", error)
 
     def _hang_up(self) -> None:
         """Close the connection: `_listen` returns and the process is killed."""
@@ -243,13 +251,15 @@ class WorkerProcess:
 
     def _handle(self, message: wire.Message) -> None:
         match message:
+            case wire.Confined():
+                self._confined(message)
             case wire.Ready():
-                self._capabilities = message.known()
+                self._capabilities = self._known(message)
                 self._loads += 1
                 self._change("ready")
                 self._linger()
             case wire.Able():
-                self._capabilities = message.known()
+                self._capabilities = self._known(message)
                 self._on_change()
             case wire.Failed():
                 kind = ModelMissingError if message.code == ModelMissingError.code else EngineError
@@ -258,6 +268,16 @@ class WorkerProcess:
                 self._jobs.tell(message)
             case wire.Result() if utterance := self._jobs.get(message.job):
                 self._answer(utterance, message)
+
+    def _confined(self, message: wire.Confined) -> None:
+        if message.held:
+            log.info("The speech process is confined.")
+        elif message != self._confinement:
+            log.warning("The speech process is not confined: %s.", message.reason)
+        self._confinement = message
+
+    def _known(self, able: wire.Able) -> EngineCapabilities:
+        return replace(able.known(), confined=self._confinement.held, exposed=self._confinement.reason)
 
     def _answer(self, utterance: WorkerUtterance, result: wire.Result) -> None:
         if result.vad_errors:

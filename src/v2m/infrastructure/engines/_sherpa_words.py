@@ -1,9 +1,11 @@
-"""Tells sherpa-onnx which words to expect: in the letters of the model, in files that the library reads as it loads."""
+"""Tells sherpa-onnx which words to expect: in the letters of the model, in files that the library reads as it loads.
 
+These files have no place on a disk: the speech process may write to none.
+"""
+
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from v2m.infrastructure.engines._sherpa_models import SherpaModel
@@ -29,23 +31,30 @@ def spelt(model: SherpaModel, words: Sequence[str]) -> list[str]:
 @contextmanager
 def favouring(model: SherpaModel, words: Sequence[str], score: float) -> Iterator[dict[str, Any]]:
     """Yield the arguments by which a transducer is loaded so that it favours the words."""
-    with TemporaryDirectory(prefix="v2m-") as folder:
-        listed = Path(folder) / "words"
-        listed.write_text("\n".join(words), encoding="utf-8")
+    with ExitStack() as files:
         yield {
             "decoding_method": BEAM,
-            "hotwords_file": str(listed),
+            "hotwords_file": files.enter_context(_in_memory("\n".join(words))),
             "hotwords_score": score,
-            **_units(model, Path(folder) / "bpe.vocab"),
+            **_units(model, files),
         }
 
 
-def _units(model: SherpaModel, made: Path) -> dict[str, str]:
+@contextmanager
+def _in_memory(text: str) -> Iterator[str]:
+    """Yield a path under which this process can read a text."""
+    with open(os.memfd_create("v2m-words", os.MFD_CLOEXEC), "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(text)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
+def _units(model: SherpaModel, files: ExitStack) -> dict[str, str]:
     """Return how words are made of tokens: of characters, or of pieces, whose rank is that of their id."""
     if not any(token.startswith(WORD_START) for token in model.tokens.values()):
         return {"modeling_unit": "cjkchar"}
     own = model.files["tokens"].with_name("bpe.vocab")
     if own.is_file():
         return {"modeling_unit": "bpe", "bpe_vocab": str(own)}
-    made.write_text("\n".join(f"{token}\t{-number}" for number, token in sorted(model.tokens.items())), "utf-8")
-    return {"modeling_unit": "bpe", "bpe_vocab": str(made)}
+    ranked = "\n".join(f"{token}\t{-number}" for number, token in sorted(model.tokens.items()))
+    return {"modeling_unit": "bpe", "bpe_vocab": files.enter_context(_in_memory(ranked))}

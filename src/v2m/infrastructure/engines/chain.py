@@ -68,6 +68,11 @@ class EngineChain:
 
         return ChainUtterance([serving, *others], open_at, audio_fds, probe)
 
+    def drop(self) -> None:
+        """Cut the connections of those that have any."""
+        for engine in self._engines:
+            engine.drop()
+
     async def wait_ready(self) -> None:
         """Return when the first is loaded, or has failed and another can take over. Raises EngineError."""
         try:

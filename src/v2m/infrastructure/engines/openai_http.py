@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from v2m.domain.errors import ConfigError, EngineReason, EngineUnavailableError
 from v2m.domain.offers import primary
 from v2m.domain.transcript import Hypothesis
 from v2m.infrastructure._http_faults import LastingError
-from v2m.infrastructure._http_pool import KEEPALIVE_S, HttpPool, Reply
+from v2m.infrastructure._http_pool import KEEPALIVE_S, HttpPool, OnBody, Reply
 from v2m.infrastructure._secrets import ApiKey
 from v2m.infrastructure.engines._answers import parse_answer
 from v2m.infrastructure.engines._refusals import dislikes_format, refusal
@@ -31,6 +32,15 @@ VERBOSE: Final = {"response_format": "verbose_json"}
 TIMED: Final[Mapping[str, str | Sequence[str]]] = {**VERBOSE, "timestamp_granularities[]": ["segment", "word"]}
 SURE: Final = {"response_format": "json", "include[]": "logprobs"}  # gpt-4o-transcribe and its successors
 PLAIN: Final = {"response_format": "json"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """What is asked, however often."""
+
+    flac: bytes
+    fields: Mapping[str, str]
+    on_body: OnBody | None
 
 
 class OpenAiSpeech:
@@ -109,11 +119,17 @@ class OpenAiSpeech:
             await self._key.read()
 
     async def transcribe(
-        self, flac: bytes, *, language: str = "auto", prompt: str = "", deadline: float | None = None
+        self,
+        flac: bytes,
+        *,
+        language: str = "auto",
+        prompt: str = "",
+        deadline: float | None = None,
+        on_body: OnBody | None = None,
     ) -> Hypothesis:
         """Have a FLAC file transcribed; `deadline` is of CLOCK_MONOTONIC, by default `timeout_s` from now.
 
-        Cancelling closes the connection: what has not left this machine is not sent.
+        Cancelling closes the connection: what has not left this machine is not sent. `on_body` is told what has.
 
         Raises:
             EngineUnavailableError: with the reason, at the deadline at the latest.
@@ -122,10 +138,11 @@ class OpenAiSpeech:
         deadline = started + self._timeout_s if deadline is None else deadline
         asked = {"model": self.model, "language": primary(language), "prompt": _shortened(prompt)}
         fields = {name: value for name, value in asked.items() if value not in ("", "auto")}
+        upload = _Upload(flac, fields, on_body)
         try:
             async with asyncio.timeout(deadline - started):
                 await self._warmed.wait()
-                heard = await self._persistently(flac, fields, deadline)
+                heard = await self._persistently(upload, deadline)
         except TimeoutError:
             error = EngineUnavailableError(
                 f"{self.host} gave no text in {deadline - started:.0f} s.",
@@ -165,12 +182,12 @@ class OpenAiSpeech:
         """Ask for the list of models: any status will do. A key is sent where it is at hand."""
         await self._pool.request("HEAD", "/models", headers=self._authorization(self._key.known))
 
-    async def _persistently(self, flac: bytes, fields: Mapping[str, str], deadline: float) -> Hypothesis:
+    async def _persistently(self, upload: _Upload, deadline: float) -> Hypothesis:
         """Ask until there is a text, an error that stays, or no time for the next pause."""
         attempt = 0
         while True:
             try:
-                return await self._ask(flac, fields)
+                return await self._ask(upload)
             except EngineUnavailableError as error:
                 pause_s = self._pause_s(error, attempt)
                 if pause_s is None or time.monotonic() + pause_s >= deadline:
@@ -185,30 +202,31 @@ class OpenAiSpeech:
             return None
         return max(BACKOFF_S * 2.0**attempt, error.retry_after_s or 0.0)
 
-    async def _ask(self, flac: bytes, fields: Mapping[str, str]) -> Hypothesis:
+    async def _ask(self, upload: _Upload) -> Hypothesis:
         """Send one request, and another where the service wants another key or answers in another form only."""
         key = await self._read_key()
-        reply = await self._post(flac, fields, key)
+        reply = await self._post(upload, key)
         if reply.status == 401:
             self._key.forget()
             fresh = await self._read_key()
             if fresh != key:
                 key = fresh
-                reply = await self._post(flac, fields, key)
+                reply = await self._post(upload, key)
         if self._form is not PLAIN and dislikes_format(reply):
             self._form = PLAIN
-            reply = await self._post(flac, fields, key)
+            reply = await self._post(upload, key)
         if 200 <= reply.status < 300:
             return parse_answer(reply, self.host)
         raise refusal(reply, host=self.host, variable=self._key.variable, key=key)
 
-    async def _post(self, flac: bytes, fields: Mapping[str, str], key: str) -> Reply:
+    async def _post(self, upload: _Upload, key: str) -> Reply:
         return await self._pool.request(
             "POST",
             "/audio/transcriptions",
             headers=self._authorization(key),
-            fields={**fields, **self._form},
-            files={"file": ("speech.flac", flac, "audio/flac")},
+            fields={**upload.fields, **self._form},
+            files={"file": ("speech.flac", upload.flac, "audio/flac")},
+            on_body=upload.on_body,
         )
 
     async def _read_key(self) -> str:

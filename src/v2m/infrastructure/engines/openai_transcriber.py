@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
+from v2m.domain.dictation import Sent
 from v2m.domain.errors import EngineError, ModelMissingError
 from v2m.domain.languages import choose_language
 from v2m.domain.offers import primary
@@ -41,9 +43,15 @@ class Speech(Protocol):
         """Read its key."""
 
     async def transcribe(
-        self, flac: bytes, *, language: str = ..., prompt: str = ..., deadline: float | None = ...
+        self,
+        flac: bytes,
+        *,
+        language: str = ...,
+        prompt: str = ...,
+        deadline: float | None = ...,
+        on_body: Callable[[int, int], None] | None = ...,
     ) -> Hypothesis:
-        """Have a FLAC file transcribed. Raises EngineUnavailableError."""
+        """Have a FLAC file transcribed; tell of requests and bytes that leave. Raises EngineUnavailableError."""
 
     def drop(self) -> None:
         """Cut its connections."""
@@ -86,8 +94,13 @@ class OpenAiTranscriber:
         names: frozenset[str] = frozenset(),
         floor: Transcriber | None = None,
         on_change: Callable[[], None] = lambda: None,
+        provider: str = "custom",
+        on_sent: Callable[[int, Sent], None] = lambda dictation, sent: None,
     ) -> None:
         """Take the listening process, the service and what it knows; `on_change` is called on the loop.
+
+        So is `on_sent`, with the number of the dictation, when a request begins and when it was cut short; `provider`
+        is what the user calls the service.
 
         `languages` are those that the service knows, `allowed` those of them that `auto` may find;
         `names` keep their capital where texts are joined.
@@ -104,6 +117,8 @@ class OpenAiTranscriber:
         self._early = upload_while_speaking
         self._names = names
         self._on_change = on_change
+        self._provider = provider
+        self._on_sent = on_sent
         self._speech: Speech | None = None
         self._missing: EngineError | None = None
         self._trouble = ""  # of the last recording
@@ -131,10 +146,19 @@ class OpenAiTranscriber:
     @property
     def capabilities(self) -> EngineCapabilities | None:
         """What the service can do; the notice tells what is wrong with it now. None while nothing listens."""
-        if self._speech is None or self._ears.capabilities is None:
+        ears = self._ears.capabilities
+        if self._speech is None or ears is None:
             return None
         notice = self._trouble or self._speech.trouble
-        return EngineCapabilities(self._name, self._languages, prompt=True, network=True, notice=notice)
+        return EngineCapabilities(
+            self._name,
+            self._languages,
+            prompt=True,
+            network=True,
+            notice=notice,
+            confined=ears.confined,
+            exposed=ears.exposed,
+        )
 
     @property
     def connection(self) -> str:
@@ -167,7 +191,7 @@ class OpenAiTranscriber:
             self._spawn(self._warm(self._speech))
             self._spawn(self._speech.fetch_key())
         plan = Uploading(
-            transcribe=self._transcribe,
+            transcribe=partial(self._transcribe, dictation),
             running=self._begun.wait,
             spawn=self._spawn,
             room=self._live_room if live else self._other_room,
@@ -210,6 +234,8 @@ class OpenAiTranscriber:
         """Cut the connections: the network has changed. The next recording opens a new one."""
         if self._speech is not None:
             self._speech.drop()
+        if self._floor is not None:
+            self._floor.drop()
 
     async def aclose(self) -> None:
         """End uploads, connections and processes. Twice is fine."""
@@ -228,20 +254,29 @@ class OpenAiTranscriber:
     def _name(self) -> str:
         return f"{self._speech.model} at {self._speech.host}" if self._speech else "openai"
 
-    async def _transcribe(self, flac: bytes, language: str, deadline: float | None) -> Hypothesis:
+    async def _transcribe(self, dictation: int, flac: bytes, language: str, deadline: float | None) -> Hypothesis:
         """Have one stretch transcribed; a second time if the service found a language that nobody speaks here."""
         if self._speech is None:
             raise self._missing or EngineError("There is no speech service.")
         if language == "auto" and len(self._allowed) == 1:
             language = self._allowed[0]
-        heard = await self._speech.transcribe(flac, language=language, prompt=self._prompt, deadline=deadline)
+        transcribe = partial(
+            self._speech.transcribe,
+            flac,
+            prompt=self._prompt,
+            deadline=deadline,
+            on_body=partial(self._sent, dictation, self._speech.host),
+        )
+        heard = await transcribe(language=language)
         if language != "auto" or not heard.language or not self._allowed:
             return heard
         if primary(heard.language) in self._allowed:
             self._spoken = primary(heard.language)
             return heard
-        language = choose_language({}, self._allowed, self._spoken)
-        return await self._speech.transcribe(flac, language=language, prompt=self._prompt, deadline=deadline)
+        return await transcribe(language=choose_language({}, self._allowed, self._spoken))
+
+    def _sent(self, dictation: int, host: str, requests: int, size_bytes: int) -> None:
+        self._on_sent(dictation, Sent("audio", self._provider, host, size_bytes, requests))
 
     async def _warm(self, speech: Speech) -> None:
         before = speech.trouble

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Final
 
 from v2m.domain.audio import SAMPLE_BYTES, SAMPLE_RATE_HZ
 from v2m.domain.errors import EngineError
@@ -15,14 +17,27 @@ from v2m.domain.transcript import Hypothesis, PartialTranscript, Passage, Transc
 
 CAPABILITIES = EngineCapabilities(name="scripted", languages=("*",))
 
+STEP_LEVEL: Final = 64  # of a test signal: its n-th stretch stands at n times this level
+STEP_SAMPLES: Final = 640  # how long each stretch is; less than half of one is not heard
+_STEPS: Final = "{steps}"
+
 
 def line_of(texts: Sequence[str], number: int) -> str:
     """Return the text of utterance `number` (from 1): the texts in turn, with `{n}` replaced."""
     return texts[(number - 1) % len(texts)].replace("{n}", str(number)) if texts else ""
 
 
+def steps_of(pcm: bytes | bytearray | memoryview) -> str:
+    """Return the words `s1 s2 …` for the stretches of a test signal (S16LE), by their levels; silence is no word."""
+    found = []
+    for number, run in groupby(memoryview(pcm).cast("h"), key=lambda level: (level + STEP_LEVEL // 2) // STEP_LEVEL):
+        if number > 0 and sum(1 for _ in run) >= STEP_SAMPLES // 2:
+            found.append(f"s{number}")
+    return " ".join(found)
+
+
 class ScriptedEngine:
-    """Runs inside the worker; answers each utterance with the next text after `delay_s`.
+    """Runs inside the worker; answers each utterance with the next text after `delay_s`; `{steps}`: what it heard.
 
     Meanwhile it makes a step of progress every `step_s`; by default none, as an engine that hangs. One that
     is `streaming` knows a word more with each second that it was fed.
@@ -63,6 +78,7 @@ class ScriptedStream:
         self._delay_s = delay_s
         self._step_s = step_s
         self._fed_bytes = 0
+        self._heard = bytearray()  # only where the script asks for it
         self._abandoned = threading.Event()
 
     @property
@@ -71,15 +87,17 @@ class ScriptedStream:
         return " ".join(self._hypothesis.text.split()[: self._fed_bytes // (SAMPLE_RATE_HZ * SAMPLE_BYTES)])
 
     def feed(self, pcm: bytes | memoryview) -> None:
-        """Take audio and forget all but its length."""
+        """Take audio and forget all but its length, unless the script asks what it was."""
         self._fed_bytes += len(pcm)
+        if _STEPS in self._hypothesis.text:
+            self._heard += pcm
 
     def finish(self, alive: Callable[[], None] = lambda: None) -> Hypothesis:
         """Return the text after the delay; at once when abandoned."""
         until = time.monotonic() + self._delay_s
         while (left_s := until - time.monotonic()) > 0 and not self._abandoned.wait(min(left_s, self._step_s)):
             alive()
-        return self._hypothesis
+        return replace(self._hypothesis, text=self._hypothesis.text.replace(_STEPS, steps_of(self._heard)))
 
     def abandon(self) -> None:
         """End a running `finish`."""
@@ -132,6 +150,9 @@ class ScriptedTranscriber:
             os.close(fd)
         self.opened += 1
         return ScriptedUtterance(self, on_partial)
+
+    def drop(self) -> None:
+        """There is no connection: what is decoded here is decoded on this machine."""
 
     async def wait_ready(self) -> None:
         """Return at once. Raises EngineError after `aclose`."""

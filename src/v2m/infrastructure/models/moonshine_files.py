@@ -93,5 +93,7 @@ def _write(verified: Path | None, known: dict[str, Stamp]) -> None:
     with contextlib.suppress(OSError):
         verified.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = verified.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600, exist_ok=False)
         fresh.write_text(json.dumps(known))
         fresh.replace(verified)
