@@ -100,7 +100,7 @@ def check(command: str) -> None:
         return
     parser: click.Command | None = build_group(local_verbs())
     verb, rest = "", words
-    while isinstance(parser, click.Group) and rest:
+    while isinstance(parser, click.Group) and rest and not rest[0].startswith("-"):
         verb, parser, rest = parser.resolve_command(click.Context(parser), rest)
     assert parser is not None
     if not rest:  # the verb is only named

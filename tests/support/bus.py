@@ -9,7 +9,7 @@ from pathlib import Path
 from dbus_fast import MessageType
 from dbus_fast.aio import MessageBus
 
-from support.daemon import wait_until
+from support.daemon import listens, wait_until
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def private_bus(socket: Path | None = None):
             ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={address}"], stderr=subprocess.DEVNULL
         )
         try:
-            wait_until(path.is_socket, what="the bus")
+            wait_until(lambda: listens(path), what="the bus")
             yield address
         finally:
             daemon.terminate()

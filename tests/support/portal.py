@@ -77,7 +77,7 @@ async def wait_for_name(bus, name, *, present=True):
             await asyncio.sleep(0.02)
 
 
-class _BackendSession(ServiceInterface):
+class BackendSession(ServiceInterface):
     def __init__(self, backend):
         super().__init__("org.freedesktop.impl.portal.Session")
         self._backend = backend
@@ -135,7 +135,7 @@ class Backend(ServiceInterface):
 
     @dbus_method()
     def CreateSession(self, handle: "o", session: "o", app_id: "s", options: "a{sv}") -> "ua{sv}":
-        made = self._sessions[session] = _BackendSession(self)
+        made = self._sessions[session] = BackendSession(self)
         self._bus.export(session, made)
         return [GRANTED, {"session_id": Variant("s", "x")}]
 
@@ -184,10 +184,10 @@ def _character(symbol):
 class RealPortal:
     """The desktop's own xdg-desktop-portal, which finds its backend in a folder of the test."""
 
-    def __init__(self, bus):
+    def __init__(self, bus, interface=INTERFACE):
         self._bus = bus
         (bus.folder / "fake.portal").write_text(
-            f"[portal]\nDBusName={BACKEND}\nInterfaces={INTERFACE};\nUseIn=v2mtest\n"
+            f"[portal]\nDBusName={BACKEND}\nInterfaces={interface};\nUseIn=v2mtest\n"
         )
         self._process = None
 

@@ -51,7 +51,10 @@ COMMANDS: Final = {
             Field("timeout_s", "float", "How long to wait; the work goes on after it"),
         ),
     ),
-    "GET_STATUS": Command("Tell what the daemon is doing and what it would use.", ()),
+    "GET_STATUS": Command(
+        "Tell what the daemon is doing and what it would use.",
+        (Field("telemetry", "bool", "Tell also what the daemon takes of this machine"),),
+    ),
     "SUBSCRIBE": Command(
         "Turn this connection into a stream of events, first a full snapshot.",
         (Field("events", "texts", "Names of the wanted events; empty: all"),),
@@ -80,6 +83,15 @@ COMMANDS: Final = {
             Field("grep", "text", "Only dictations with these words"),
             Field("before", "int", "Only dictations older than this one"),
             Field("with_text", "bool", "Only dictations that have text"),
+        ),
+    ),
+    "DELETE_HISTORY": Command(
+        "Delete dictations with their audio; those that are still on their way stay.",
+        (
+            Field("dictations", "texts", "Which dictations"),
+            Field("all", "bool", "Every dictation"),
+            Field("older_than_days", "float", "Every dictation that began longer ago"),
+            Field("shred", "bool", "Overwrite words and audio before they are deleted"),
         ),
     ),
     "RETRY_DICTATION": Command(
@@ -144,6 +156,15 @@ COMMANDS: Final = {
             Field("results", "map", "", required=True),
         ),
     ),
+    "GET_CONFIG": Command(
+        "Tell every setting: its value, where it comes from, and what it may be.",
+        (Field("keys", "texts", "Only these keys, or tables; empty: all"),),
+    ),
+    "UPDATE_CONFIG": Command(
+        "Write settings into the user's file, all of them or none, and apply what can be applied at once.",
+        (Field("changes", "map", "", required=True),),
+    ),
+    "RELOAD_CONFIG": Command("Read the settings again; while they are wrong, those of before go on.", ()),
     "PAUSE_DAEMON": Command("Refuse recordings until RESUME_DAEMON; what was heard is finished first.", ()),
     "RESUME_DAEMON": Command("Take recordings again.", ()),
     "SHUTDOWN": Command(

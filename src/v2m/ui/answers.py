@@ -94,6 +94,13 @@ def _history(data: Data) -> Said:
     return Said("\n".join(rows) if rows else None, "" if rows else "There is no dictation yet.")
 
 
+def _deleted(data: Data) -> Said:
+    kept = ", ".join(str(dictation) for dictation in data.get("kept") or [])
+    stays = f" Still there, on its way or its audio cannot be deleted: {kept}." if kept else ""
+    count = data.get("deleted", 0)
+    return Said(None, f"Deleted {count} dictation{'s' * (count != 1)}.{stays}")
+
+
 def _row(entry: Data) -> str:
     text = entry.get("text") or entry.get("raw") or entry.get("reason") or ""
     return (
@@ -151,10 +158,32 @@ def _status(data: Data) -> Said:
         ("microphone", _microphone(data.get("microphone") or {})),
         ("engine", _engine(data.get("engine") or {})),
     ]
+    lines += [("hotkeys", _hotkeys(data.get("hotkeys") or {}))]
     ways = _ways(data) if data.get("output") else ["nowhere now: they are kept (v2m last)", *_ways(data)]
     lines += [("" if number else "words go to", way) for number, way in enumerate(ways)]
     lines += [("degraded", one_line(f"{what}: {why}")) for what, why in (data.get("degraded") or {}).items()]
+    lines += _telemetry(data.get("telemetry") or {})
     return Said("\n".join(f"{name:12} {text}".rstrip() for name, text in lines if text))
+
+
+def _hotkeys(hotkeys: Data) -> str:
+    """What the desktop calls the keys, which need not be those of the settings."""
+    triggers = hotkeys.get("triggers") or {}
+    return one_line(", ".join(f"{name} {keys}" for name, keys in triggers.items()))
+
+
+def _telemetry(figures: Data) -> list[tuple[str, str]]:
+    rows = [("daemon", figures.get("daemon"))] if figures else []
+    rows += [("worker", worker) for worker in figures.get("workers") or []]
+    lines = [(name, _process(one)) for name, one in rows if one]
+    if figures.get("dictations_today") is not None:
+        lines.append(("today", f"{figures['dictations_today']} dictations"))
+    return lines
+
+
+def _process(one: Data) -> str:
+    memory, cpu_s, up_s = (one.get(key) or 0 for key in ("rss_bytes", "cpu_s", "uptime_s"))
+    return f"pid {one.get('pid')}, {memory / 2**20:.0f} MiB, {cpu_s:.1f} s of processor time, up {up_s / 3600:.1f} h"
 
 
 def _recording(recording: Data) -> str:
@@ -171,7 +200,8 @@ def _microphone(microphone: Data) -> str:
 def _engine(engine: Data) -> str:
     place = "over the network" if engine.get("network") else "on this machine"
     detail = f": {one_line(engine['detail'])}" if engine.get("detail") else ""
-    return f"{engine.get('name') or 'none yet'}, {engine.get('state')}, {place}{detail}"
+    exposed = f"; its process is not confined: {one_line(engine['exposed'])}" if engine.get("exposed") else ""
+    return f"{engine.get('name') or 'none yet'}, {engine.get('state')}, {place}{detail}{exposed}"
 
 
 def _paused(data: Data) -> Said:
@@ -192,6 +222,7 @@ _WORDS: dict[str, Callable[[Data], Said]] = {
     "TYPE_TEXT": _delivered,
     "TRANSCRIBE_FILE": _file,
     "LIST_HISTORY": _history,
+    "DELETE_HISTORY": _deleted,
     "RETRY_DICTATION": _transcribed,
     "DELIVER_AGAIN": _delivered,
     "UNDO_DELIVERY": _undone,

@@ -8,8 +8,9 @@ from typing import Any, Final
 import click
 
 from v2m import __version__
-from v2m.ui import ask, pipe, transcribe
+from v2m.ui import ask, pipe, status, transcribe
 from v2m.ui._verbs import COMMANDS
+from v2m.ui.history import build_history
 from v2m.ui.spec import Field
 
 Action = Callable[[], int]
@@ -45,6 +46,7 @@ _SAID: Final[Mapping[str, tuple[dict[str, str], str]]] = {
     "raw": ({"version": "raw"}, "Put what the engine heard in the place of what was typed; else on the clipboard."),
     "refined": ({"version": "refined"}, "Put the refined text in the place of what was typed; else on the clipboard."),
 }
+_OF_THEIR_OWN: Final = {"transcribe": transcribe.command, "status": status.command}
 _GROUPS: Final = {"policy": "Explain the rules per application."}
 _ABOUT: Final = """Speak, and your words stand in the window you were typing in.
 
@@ -64,9 +66,14 @@ class _Group(click.Group):
         return sorted({*self.commands, *self._local})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self._local:
-            return self._local[cmd_name](ask.present)
-        return super().get_command(ctx, cmd_name)
+        own = super().get_command(ctx, cmd_name)
+        if cmd_name not in self._local:
+            return own
+        local = self._local[cmd_name](ask.present)
+        if isinstance(own, click.Group) and isinstance(local, click.Group):  # some of its verbs need no daemon
+            own.commands.update(local.commands)
+            return own
+        return local
 
 
 def build_group(local: Mapping[str, LocalVerb] = MappingProxyType({})) -> click.Group:
@@ -75,8 +82,10 @@ def build_group(local: Mapping[str, LocalVerb] = MappingProxyType({})) -> click.
     click.version_option(__version__, prog_name="v2m")(group)
     for verb, cmd in VERBS.items():
         above, _, name = verb.rpartition(" ")
-        command = transcribe.command(COMMANDS[cmd].sentence) if verb == "transcribe" else _command(name, cmd)
+        special = _OF_THEIR_OWN.get(verb)
+        command = special(COMMANDS[cmd].sentence) if special else _command(name, cmd)
         (_verb_of_verbs(group, above) if above else group).add_command(command)
+    group.add_command(build_history(group.commands["history"], _json_option))
     group.add_command(_last())
     group.add_command(_monitor())
     group.add_command(click.Command("call", help="Send any command; print the whole answer as JSON."))

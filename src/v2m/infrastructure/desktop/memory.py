@@ -1,6 +1,6 @@
 """A desktop that is only remembered: for daemons without one, and for tests."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,11 +22,21 @@ class MemoryNotifier:
 
     def __init__(self) -> None:
         self.shown: list[Shown] = []
+        self.choices: Mapping[str, Callable[[], None]] = {}
         self.visible = False
 
-    async def show(self, title: str, body: str = "", *, urgent: bool = False, sound: str = "") -> None:
-        """Remember the notification."""
+    async def show(
+        self,
+        title: str,
+        body: str = "",
+        *,
+        urgent: bool = False,
+        sound: str = "",
+        choices: Mapping[str, Callable[[], None]] = MappingProxyType({}),
+    ) -> None:
+        """Remember the notification, and the choices of the latest that had any."""
         self.shown.append(Shown(title, body, urgent, sound))
+        self.choices = choices or self.choices
         self.visible = True
 
     async def dismiss(self) -> None:

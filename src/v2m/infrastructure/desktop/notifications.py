@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import html
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from dbus_fast import AuthError, DBusError, InvalidAddressError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -19,6 +21,19 @@ _ICON: Final = "audio-input-microphone"
 _NORMAL, _CRITICAL = 1, 2
 _NEVER: Final = 0
 _TROUBLE: Final = (OSError, EOFError, TimeoutError, DBusError, AuthError, InvalidAddressError)
+
+Choices = Mapping[str, Callable[[], None]]
+
+
+class _Server(NamedTuple):
+    """Whom a call is for; the interface is named as the service."""
+
+    name: str
+    path: str
+
+
+_NOTIFICATIONS: Final = _Server(_NAME, "/org/freedesktop/Notifications")
+_BUS: Final = _Server("org.freedesktop.DBus", "/org/freedesktop/DBus")
 
 
 class DesktopNotifier:
@@ -39,14 +54,24 @@ class DesktopNotifier:
         self._sounds = Sounds() if sounds else None
         self._bus: MessageBus | None = None
         self._markup = False
+        self._actions = False
+        self._choices: dict[int, dict[str, Callable[[], None]]] = {}  # by notification
         self._shown_id = 0  # of the notification that may be replaced
         self._turn = asyncio.Lock()
 
-    async def show(self, title: str, body: str = "", *, urgent: bool = False, sound: str = "") -> None:
+    async def show(
+        self,
+        title: str,
+        body: str = "",
+        *,
+        urgent: bool = False,
+        sound: str = "",
+        choices: Choices = MappingProxyType({}),
+    ) -> None:
         """Replace the notification; an urgent one then stays until the user has seen it."""
         if self._enabled:
             async with self._turn:
-                await self._notify(title, body, urgent=urgent)
+                await self._notify(title, body, choices, urgent=urgent)
         if self._sounds is not None and sound:
             await self._sounds.play(sound)
 
@@ -66,16 +91,18 @@ class DesktopNotifier:
         if self._sounds is not None:
             await self._sounds.aclose()
 
-    async def _notify(self, title: str, body: str, *, urgent: bool) -> None:
+    async def _notify(self, title: str, body: str, choices: Choices, *, urgent: bool) -> None:
         known_bus = self._bus
-        answer = await self._try_notify(title, body, urgent=urgent)
+        answer = await self._try_notify(title, body, choices, urgent=urgent)
         if answer is None and known_bus is not None and self._bus is None:  # it was restarted since
-            answer = await self._try_notify(title, body, urgent=urgent)
+            answer = await self._try_notify(title, body, choices, urgent=urgent)
         if answer is None:
             self.lost += 1
+        elif choices:
+            self._choices[answer] = dict(choices)
         self._shown_id = 0 if urgent or answer is None else answer
 
-    async def _try_notify(self, title: str, body: str, *, urgent: bool) -> int | None:
+    async def _try_notify(self, title: str, body: str, choices: Choices, *, urgent: bool) -> int | None:
         """Return the id of the notification, None when it was not shown."""
         if not await self._connect():
             return None
@@ -85,7 +112,8 @@ class DesktopNotifier:
             hints["transient"] = Variant("b", True)  # noqa: FBT003 - D-Bus
             hints["x-canonical-private-synchronous"] = Variant("s", _APP)
         expire_ms = _NEVER if urgent else self._expire_ms
-        arguments = [_APP, self._shown_id, _ICON, _sendable(title), _sendable(text), [], hints, expire_ms]
+        buttons = [word for label in choices for word in (label, label)] if self._actions else []
+        arguments = [_APP, self._shown_id, _ICON, _sendable(title), _sendable(text), buttons, hints, expire_ms]
         answer = await self._ask("Notify", "susssasa{sv}i", arguments)
         return int(answer[0]) if answer else None
 
@@ -109,16 +137,35 @@ class DesktopNotifier:
         self._bus = bus
         capabilities = await self._ask("GetCapabilities", "", [])
         self._markup = bool(capabilities) and "body-markup" in capabilities[0]
+        self._actions = bool(capabilities) and "actions" in capabilities[0]
+        if self._actions and self._bus is not None:
+            bus.add_message_handler(self._heard)
+            rule = f"type='signal',interface='{_NAME}'"
+            await self._ask("AddMatch", "s", [rule], of=_BUS)
         return self._bus is not None
 
-    async def _ask(self, member: str, signature: str, arguments: list[Any]) -> list[Any]:
+    def _heard(self, message: Message) -> None:
+        """Do what a pressed button says, once; a notification that is closed has no buttons any more."""
+        if message.message_type is not MessageType.SIGNAL or message.interface != _NAME or not message.body:
+            return
+        if message.member == "NotificationClosed":
+            self._choices.pop(message.body[0], None)
+        elif message.member == "ActionInvoked":
+            chosen = self._choices.get(message.body[0], {}).get(message.body[1])
+            if chosen is not None:
+                del self._choices[message.body[0]]
+                chosen()
+
+    async def _ask(
+        self, member: str, signature: str, arguments: list[Any], *, of: _Server = _NOTIFICATIONS
+    ) -> list[Any]:
         """Return the answer's body; empty after trouble, and without a bus when the connection is of no use."""
         if self._bus is None:
             return []
         message = Message(
-            destination=_NAME,
-            path="/org/freedesktop/Notifications",
-            interface=_NAME,
+            destination=of.name,
+            path=of.path,
+            interface=of.name,
             member=member,
             signature=signature,
             body=arguments,
@@ -133,6 +180,7 @@ class DesktopNotifier:
 
     async def _hang_up(self) -> None:
         bus, self._bus, self._shown_id = self._bus, None, 0
+        self._choices.clear()
         if bus is None:
             return
         bus.disconnect()
