@@ -15,7 +15,9 @@ BENCHES = (
     "capture",
     "daemon",
     "delivery",
+    "doctor",
     "focus",
+    "hotkeys",
     "speech",
     "keyup",
     "listening",
@@ -25,7 +27,7 @@ BENCHES = (
     "files",
     "cloud",
 )
-ON_REQUEST = ("exactness",)  # too long for a run of all
+ON_REQUEST = ("exactness", "faults", "soak", "orders", "service")  # too long for a run of all
 # What a reader wants to compare. Not the word error rate: the recordings are clean, read and few.
 IN_README = (
     "toak --start, spawn to exit p50",

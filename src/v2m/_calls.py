@@ -5,8 +5,8 @@ Apart from `client`, so that each page stays short; standard library only, for t
 
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from v2m.utils.paths import BadSocketPathError, socket_path
 
 MAX_PAYLOAD_SIZE: Final = 1 << 20  # both ways; below 2**24, so the first byte of a frame is always 0
 HEADER_BYTES: Final = 4
+PROTOCOL_VERSION: Final = 1  # of commands and answers; raised when an older client or daemon would misread them
 
 ANSWER_S: Final = 5.0  # for an answer that waits for no work; a failing microphone takes up to 1 s of it
 PATIENT: Final = frozenset(  # answered when the work is done, however long that takes
@@ -57,6 +58,14 @@ class DaemonTimeoutError(ClientError):
         super().__init__("timeout", "The daemon did not answer in time.", hint="v2m status")
 
 
+class OtherProtocolError(ClientError):
+    """The daemon speaks another protocol than this client: one of the two was updated."""
+
+    def __init__(self, theirs: object) -> None:
+        message = f"This client speaks protocol {PROTOCOL_VERSION}, the daemon that runs speaks {theirs}."
+        super().__init__("bad_request", message, hint="v2m daemon restart")
+
+
 class CommandError(ClientError):
     """The daemon answered with an error."""
 
@@ -96,6 +105,31 @@ def decode(body: bytes) -> dict[str, Any]:
     if not isinstance(reply, dict):
         raise _not_ours()
     return reply
+
+
+def check_protocol(pong: dict[str, Any]) -> None:
+    """Refuse the answer to PING of a daemon that speaks another protocol. Raises OtherProtocolError."""
+    data = pong.get("data")
+    theirs = data.get("protocol") if isinstance(data, dict) else None
+    if theirs not in (None, PROTOCOL_VERSION):
+        raise OtherProtocolError(theirs)
+
+
+@contextmanager
+def unanswered() -> Iterator[None]:
+    """Surround a question whose answer is not needed. Raises OtherProtocolError, and nothing else of ours."""
+    try:
+        yield
+    except OtherProtocolError:
+        raise
+    except ClientError:
+        pass
+
+
+def is_misunderstood(reply: dict[str, Any]) -> bool:
+    """Tell whether a refusal may come from another protocol; only then PING is asked: a good answer costs no more."""
+    error = reply.get("error")
+    return isinstance(error, dict) and error.get("code") in ("bad_request", "unknown_command")
 
 
 def result(reply: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from v2m import _calls
 from v2m._calls import (
     MAX_PAYLOAD_SIZE,
     PATIENT,
+    PROTOCOL_VERSION,
     ClientError,
     CommandError,
     DaemonNotRunningError,
     DaemonTimeoutError,
+    OtherProtocolError,
 )
 
 if TYPE_CHECKING:
@@ -27,12 +29,14 @@ __all__ = [
     "EXIT_CODES",
     "MAX_PAYLOAD_SIZE",
     "PATIENT",
+    "PROTOCOL_VERSION",
     "AsyncClient",
     "Client",
     "ClientError",
     "CommandError",
     "DaemonNotRunningError",
     "DaemonTimeoutError",
+    "OtherProtocolError",
     "exit_code",
     "send_command",
 ]
@@ -102,7 +106,20 @@ class Client:
         return _calls.result(self.request(cmd, data))
 
     def request(self, cmd: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask for a command and return the whole answer, a refusal too. Raises ClientError without one."""
+        """Ask for a command and return the whole answer, a refusal too.
+
+        Raises:
+            ClientError: without one; OtherProtocolError when the daemon is of another version.
+        """
+        reply = self._exchange(cmd, data)
+        if cmd == "PING":
+            _calls.check_protocol(reply)
+        elif _calls.is_misunderstood(reply):
+            with _calls.unanswered():
+                _calls.check_protocol(self._exchange("PING", {}))
+        return reply
+
+    def _exchange(self, cmd: str, data: Mapping[str, Any]) -> dict[str, Any]:
         frame = _calls.encode(cmd, data)
         deadline = _calls.deadline_in(_calls.patience(cmd, data, self._timeout_s))
         if self._socket is not None and _calls.has_ended(self._socket):
@@ -163,6 +180,15 @@ class AsyncClient:
 
     async def request(self, cmd: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """As `Client.request`."""
+        reply = await self._exchange(cmd, data)
+        if cmd == "PING":
+            _calls.check_protocol(reply)
+        elif _calls.is_misunderstood(reply):
+            with _calls.unanswered():
+                _calls.check_protocol(await self._exchange("PING", {}))
+        return reply
+
+    async def _exchange(self, cmd: str, data: Mapping[str, Any]) -> dict[str, Any]:
         frame = _calls.encode(cmd, data)
         async with self._one_at_a_time:
             if self._socket is not None and _calls.has_ended(self._socket):

@@ -8,7 +8,21 @@ if TYPE_CHECKING:
     import click
 
 # What is more than one question to the daemon: `build_command` in v2m/local/VERB.py.
-LOCAL_VERBS = ("bench", "doctor", "models", "outputs")
+LOCAL_VERBS = (
+    "bench",
+    "config",
+    "daemon",
+    "doctor",
+    "history",
+    "hotkey",
+    "install",
+    "models",
+    "outputs",
+    "privacy",
+    "recover",
+    "stats",
+    "uninstall",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -59,6 +59,10 @@ class Aim:
         self._policy = policy
         self._when_moved: WhenMoved = when_moved
 
+    def use(self, policy: Policy, when_moved: WhenMoved) -> None:
+        """Decide by other rules from now on."""
+        self._policy, self._when_moved = policy, when_moved
+
     async def remember(self, hint: Mapping[str, str], sight: Sight) -> None:
         """Fill in what has the focus now. Never raises: a recording goes on without knowing its window."""
         try:

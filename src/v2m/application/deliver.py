@@ -78,6 +78,17 @@ class Deliverer:
         self._dictating = dictating
         self._probes = Probes(typing or asyncio.Lock())
 
+    def use(self, outputs: Sequence[TextOutput], others: Sequence[TextOutput]) -> list[TextOutput]:
+        """Take other outputs; return those that are not among them, for the caller to close."""
+        former = (*self._outputs, *self._others)
+        self._outputs, self._others = tuple(outputs), tuple(others)
+        return [output for output in former if output not in (*outputs, *others)]
+
+    @property
+    def outputs(self) -> tuple[TextOutput, ...]:
+        """Every output but the clipboard."""
+        return (*self._outputs, *self._others)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The outputs that can be asked for by name."""

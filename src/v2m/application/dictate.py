@@ -6,7 +6,7 @@ captured goes to the outbox, which transcribes and delivers in spoken order.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Never, TypeVar
@@ -41,6 +41,7 @@ class Dictations:
         events: EventBus,
         announcer: Announcer,
         min_recording_ms: int,
+        on_recording: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._recorder = recorder
         self._transcriber = transcriber
@@ -48,6 +49,7 @@ class Dictations:
         self._events = events
         self._announcer = announcer
         self._min_recording_ms = min_recording_ms
+        self._on_recording = on_recording
         self._turns = Turns()
         self._outbox = Outbox(pipeline, self.changed)
         self._group = asyncio.TaskGroup()
@@ -56,6 +58,8 @@ class Dictations:
         self._paused = False
         self._closed = False
         self._ended = asyncio.Event()
+        self._quiet = asyncio.Event()  # nothing is under way
+        self._quiet.set()
         self._shown: tuple[DaemonState, int] | None = None
         self.since = time.time()
 
@@ -89,9 +93,14 @@ class Dictations:
 
     def changed(self) -> None:
         """Publish the state unless it is what was published last."""
+        if self._is_quiet():
+            self._quiet.set()
+        else:
+            self._quiet.clear()
         now = (self.state, self.queue)
         if now != self._shown:
             self._shown = now
+            self._on_recording(now[0] is DaemonState.RECORDING)
             self.since = time.time()
             dictation = self._open.dictation if self._open else None
             self._events.publish(StateChanged(now[0].value, now[1], dictation))
@@ -142,6 +151,41 @@ class Dictations:
         """Refuse recordings from now on (what was heard is finished), or take them again."""
         await self._turns.take(lambda: self._pause(on=on))
 
+    async def suspend(self) -> None:
+        """Close the open recording, its text held, and let the microphone go. Raises StateError while ending."""
+        await self._turns.take(lambda: self._rest(hold="The machine went to sleep."))
+
+    async def wake(self) -> None:
+        """Have the microphone made ready anew. Raises StateError while ending."""
+
+        async def turn() -> None:
+            if self._open is None and not self._paused:
+                await self._recorder.renew()
+
+        await self._turns.take(turn)
+
+    async def between(self, work: Callable[[], None]) -> bool:
+        """Do work while no dictation is under way and none begins; tell whether it was done. Raises StateError."""
+
+        async def turn() -> bool:
+            if self._is_quiet():
+                work()
+                return True
+            return False
+
+        return await self._turns.take(turn)
+
+    async def quiet(self) -> None:
+        """Return when no dictation is under way."""
+        await self._quiet.wait()
+
+    def use(self, *, min_recording_ms: int) -> None:
+        """Take another limit; between two dictations."""
+        self._min_recording_ms = min_recording_ms
+
+    def _is_quiet(self) -> bool:
+        return self._open is None and not len(self._outbox)
+
     def submit(self, job: Job) -> Ticket:
         """Queue audio that was recorded earlier. Raises BusyError, StateError."""
         self._refuse_more()
@@ -150,7 +194,8 @@ class Dictations:
         return ticket
 
     async def see_through(self, work: Work[T]) -> T:
-        """Do work that must come to its end even when whoever waits for it goes away."""
+        """Do work that must come to its end even when whoever waits for it goes away. Raises StateError once ending."""
+        self._refuse_when_ending()
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._group.create_task(settle(result, work))
         return await result
@@ -179,7 +224,11 @@ class Dictations:
             finally:
                 self._outbox.close(finish=finish)
                 self._turns.close()
-        await self._ended.wait()
+        try:
+            await self._ended.wait()
+        finally:  # who waits for the rest hears it now, and its rows are left for the next start: no engine has failed
+            self._outbox.close(finish=False)
+        await self._ledger.catch_up()
 
     # --- in turn: for the hotkey, whose rules decide when a press's turn has come ---
 
@@ -191,9 +240,12 @@ class Dictations:
         """Tell whether ABORT would find something."""
         return self._open is not None or self._outbox.abortable() is not None
 
-    def _refuse_more(self) -> None:
+    def _refuse_when_ending(self) -> None:
         if self._closed:
             raise StateError("The daemon is ending.", hint="toakd")
+
+    def _refuse_more(self) -> None:
+        self._refuse_when_ending()
         if self._outbox.full:
             raise BusyError("Too many dictations are on their way.", hint="Wait for them, or v2m abort")
 
@@ -211,15 +263,24 @@ class Dictations:
         return opened.dictation
 
     async def end(
-        self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "", lost: CaptureError | None = None
+        self,
+        hint: Mapping[str, str],
+        deliver: Deliver,
+        *,
+        hold: str = "",
+        lost: CaptureError | None = None,
+        tail: bool = True,
     ) -> Ticket | None:
-        """Close the microphone and queue what was heard; in turn only. With `hold` the text is not typed by itself."""
+        """Close the microphone and queue what was heard; in turn only. With `hold` the text is not typed by itself.
+
+        `tail`: a word that is being spoken may end.
+        """
         stopped_ns = time.monotonic_ns()
         with self._ending() as opened:
             held_ms = opened.seconds_open * 1000
             stages = opened.stages()
             spoken = lost is None and held_ms >= self._min_recording_ms  # nothing more comes, or it is only a tap
-            report = await self._recorder.close(opened, tail=spoken)
+            report = await self._recorder.close(opened, tail=spoken and tail)
             stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
             if lost is None and max(held_ms, report.seconds_since_start * 1000) < self._min_recording_ms:
                 await self._discard(opened, Phase.DISCARDED, "tap")
@@ -248,7 +309,7 @@ class Dictations:
     def _ending(self) -> Iterator[Open]:
         """Give the open recording to whoever ends it; it counts as open until that has been done."""
         if self._open is None:
-            raise StateError("Nothing is being recorded.", hint="v2m start")
+            raise StateError("Nothing is being recorded.", hint="v2m resume" if self._paused else "v2m start")
         if self._watch is not None:
             self._watch.cancel()
         try:
@@ -292,12 +353,12 @@ class Dictations:
         self._paused = on
         self.changed()
 
-    async def _rest(self) -> None:
-        """End the open recording as its key would, and let the microphone go; silence has been told by an event."""
+    async def _rest(self, *, hold: str = "") -> None:
+        """End the open recording at once, and let the microphone go; silence has been told by an event."""
         try:
             if self._open is not None:
                 with suppress(CaptureError):
-                    await self.end({}, Deliver.TYPE)
+                    await self.end({}, Deliver.TYPE, hold=hold, tail=False)
         finally:
             await self._recorder.rest()
 

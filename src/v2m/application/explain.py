@@ -21,6 +21,10 @@ class Explainer:
         self._deliverer = deliverer
         self._windows = windows
 
+    def use(self, policy: Policy) -> None:
+        """Ask other rules."""
+        self._policy = policy
+
     async def explain(
         self, text: str, target: Target, hint: Mapping[str, str], *, focused: bool = False
     ) -> dict[str, Any]:

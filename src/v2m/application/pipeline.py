@@ -12,11 +12,12 @@ from typing import Any
 
 from v2m.application.aim import Aimed
 from v2m.application.announce import Announcer
+from v2m.application.decoding import decoded
 from v2m.application.handover import Handover, refusal
 from v2m.application.job import Job, Outcome
 from v2m.application.ledger import Ledger
 from v2m.core.events import EventBus
-from v2m.domain.audio import decibels
+from v2m.domain.audio import MUTED_DB, decibels
 from v2m.domain.delivery import Deliver
 from v2m.domain.dictation import DaemonState, Phase
 from v2m.domain.errors import EngineError, NoSpeechError, V2mError
@@ -26,8 +27,6 @@ from v2m.domain.text.typed import typeable
 from v2m.domain.transcript import Transcript
 
 log = logging.getLogger(__name__)
-
-MUTED_DB = -60.0  # a room is never quieter at any gain people use; digital silence is -90 and below
 
 
 class Pipeline:
@@ -45,7 +44,7 @@ class Pipeline:
         Cancelling (ABORT) is allowed until the stage is `delivering`, and leaves the row to the caller.
         """
         try:
-            transcript = await job.utterance.finish(job.report.samples)
+            transcript = await decoded(job.utterance, job.report.samples, dictation=job.dictation)
         except EngineError as error:
             job.settled = True
             return await self._failed(job, error)
@@ -104,6 +103,7 @@ class Pipeline:
 
     async def _rest(self, job: Job, phase: Phase, **changes: Any) -> None:  # noqa: ANN401 - row fields
         """Bring a row to rest without a text; a dictation that was resumed keeps the row it had."""
+        log.info("%s %s", phase.value, job.stages)
         if not job.resumed:
             await self._ledger.move(job.dictation, phase, stages=job.stages, **changes)
 

@@ -17,12 +17,14 @@ from typing import Any
 from v2m.application.aim import Aim, Sight
 from v2m.application.announce import Announcer
 from v2m.application.ledger import Ledger
+from v2m.application.sign import Sign
 from v2m.application.tongue import Tongue
 from v2m.core.events import EventBus
+from v2m.core.logging import about_dictation
 from v2m.domain.audio import SAMPLE_RATE_HZ, CaptureReport, SpoolFlag, decibels
 from v2m.domain.dictation import HistoryEntry, Phase, Wishes
 from v2m.domain.errors import CaptureError, CaptureReason, StorageError
-from v2m.domain.events import Level, Partial
+from v2m.domain.events import Level, LimitApproached, Partial
 from v2m.domain.ports import (
     Microphone,
     Recording,
@@ -36,7 +38,6 @@ from v2m.domain.transcript import PartialTranscript
 
 log = logging.getLogger(__name__)
 
-WARN_BEFORE_S = 60  # of the longest allowed recording
 LEVEL_PERIOD_S = 0.05  # the protocol promises at most 20 levels a second
 QUIET_PERIOD_S = 1.0  # how often limits are looked at while nobody watches the level
 
@@ -76,6 +77,7 @@ class Limits:
     max_recording_s: float
     lost_release_silence_s: float
     toggled_silence_s: float
+    warn_before_s: float  # the longest recording ends; 0: no warning
 
 
 class Recorder:
@@ -91,6 +93,7 @@ class Recorder:
         events: EventBus,
         announcer: Announcer,
         aim: Aim,
+        sign: Sign,
         limits: Limits,
         tongue: Tongue,
         tail_ms: int,
@@ -103,10 +106,16 @@ class Recorder:
         self._events = events
         self._announcer = announcer
         self._aim = aim
+        self._sign = sign
         self._limits = limits
         self._tongue = tongue
         self._tail_s = tail_ms / 1000
         self._private = private
+
+    def use(self, limits: Limits, *, tail_ms: int) -> None:
+        """Take other limits; between two recordings."""
+        self._limits = limits
+        self._tail_s = tail_ms / 1000
 
     async def open(
         self,
@@ -140,7 +149,10 @@ class Recorder:
                 HistoryEntry(dictation, time.time_ns(), Phase.RECORDING, language=options.language, spool=path)
             )
             undo.pop_all()
-        return Open(dictation, spool, recording, utterance, hint, wishes, language, sight, asked_ns, open_called_ns)
+        opened = Open(dictation, spool, recording, utterance, hint, wishes, language, sight, asked_ns, open_called_ns)
+        with about_dictation(dictation):
+            log.info("START %s", opened.stages())
+        return opened
 
     async def _look(self, dictation: int, spool: Spool, hint: Mapping[str, str], sight: Sight) -> None:
         """See what has the focus; where that asks for a secret the audio has no name on the disk from now on."""
@@ -156,7 +168,7 @@ class Recorder:
 
     def _publish(self, dictation: int, sight: Sight, heard: PartialTranscript) -> None:
         """Tell what has been heard so far to whoever listens, unless it may be a secret."""
-        if self._events.has_listeners() and not sight.secret:
+        if self._events.has_listeners(Partial) and not sight.secret:
             self._events.publish(Partial(dictation, heard.text, heard.stable, final=False))
 
     async def warm(self) -> None:
@@ -166,6 +178,11 @@ class Recorder:
     async def rest(self) -> None:
         """Have nothing of the microphone kept between recordings, until `warm`."""
         await self._microphone.release()
+
+    async def renew(self) -> None:
+        """Connect the microphone anew: what was connected before the machine slept may be dead."""
+        await self._microphone.aclose()
+        await self._microphone.warm()
 
     async def close(self, opened: Open, *, tail: bool = True) -> CaptureReport:
         """Release the device, then close the spool; the audio stays.
@@ -185,6 +202,8 @@ class Recorder:
         if report.gap:
             opened.spool.set_flags(SpoolFlag.GAP)
         opened.spool.close()
+        with about_dictation(opened.dictation):
+            log.info("STOP after %.1f s %s", report.seconds, opened.stages())
         return report
 
     async def throw_away(self, opened: Open, phase: Phase, reason: str, *, error: str = "") -> None:
@@ -194,6 +213,8 @@ class Recorder:
         await opened.utterance.abandon()
         opened.spool.set_flags(SpoolFlag.ABORTED)
         kept = None if self._delete(opened.spool) else str(opened.spool.path)
+        with about_dictation(opened.dictation):
+            log.info("%s %s", phase.value, opened.stages())
         await self._ledger.move(opened.dictation, phase, reason=reason, error=error, spool=kept)
 
     async def forget(self, dictation: int, spool: Path | None) -> None:
@@ -218,7 +239,7 @@ class Recorder:
         return True
 
     async def watch(self, opened: Open) -> str:
-        """Give the sign, then return why the recording must end by itself, as a sentence for the user.
+        """Have the sign given, and return why the recording must end by itself, as a sentence for the user.
 
         Empty: it ended as it was asked to, and its text may be typed.
 
@@ -226,17 +247,21 @@ class Recorder:
             CaptureError: the device went away, or never gave a sample.
         """
         await opened.recording.first_sample()
-        notice = opened.recording.notice
-        self._announcer.say("Recording", notice or opened.recording.source, sound="start")
         async with asyncio.TaskGroup() as group:
+            sign = group.create_task(self._sign.give(opened.dictation, opened.recording, opened.spool))
             ended = group.create_task(opened.recording.ended())
             limit = group.create_task(self._limit(opened))
             done, others = await asyncio.wait({ended, limit}, return_when=asyncio.FIRST_COMPLETED)
-            for other in others:
+            for other in (*others, sign):
                 other.cancel()
         if ended in done:
             raise CaptureError(ended.result(), reason=CaptureReason.LOST, hint="v2m devices")
         return limit.result()
+
+    def _warn(self, dictation: int, left_s: float) -> None:
+        ends = f"It ends by itself in {self._limits.warn_before_s:.0f} s."
+        self._announcer.say("Recording", ends, urgent=True)
+        self._events.publish(LimitApproached(dictation, round(left_s, 1)))
 
     async def _limit(self, opened: Open) -> str:
         """Publish levels while somebody listens; return when a limit has been reached."""
@@ -246,15 +271,15 @@ class Recorder:
         if hands_free_s is not None:
             pause_s = min(QUIET_PERIOD_S, hands_free_s / 4)
         while True:
-            listened = self._events.has_listeners()
+            listened = self._events.has_listeners(Level)
             if listened:
                 self._events.publish(Level(round(decibels(opened.spool.take_level()), 1)))
             recorded_s = opened.spool.head / SAMPLE_RATE_HZ
             if recorded_s >= limits.max_recording_s:
                 return f"The longest recording, {limits.max_recording_s:.0f} s, is over."
-            if not warned and recorded_s >= limits.max_recording_s - WARN_BEFORE_S > 0:
+            if not warned and recorded_s >= limits.max_recording_s - limits.warn_before_s > 0:
                 warned = True
-                self._announcer.say("Recording", f"It ends by itself in {WARN_BEFORE_S} s.")
+                self._warn(opened.dictation, limits.max_recording_s - recorded_s)
             spoken_s = (opened.utterance.speech_until - opened.spool.preroll) / SAMPLE_RATE_HZ  # since START
             silent_s = recorded_s - opened.spool.preroll / SAMPLE_RATE_HZ - max(0, spoken_s)
             if hands_free_s is not None and spoken_s > 0 and silent_s >= hands_free_s:

@@ -96,6 +96,10 @@ class SecondThoughts:
         self._wanted, self._begun = asyncio.Event(), asyncio.Event()
         self._in_time = False  # the watch had begun before the first key
 
+    def use(self, erasers: Sequence[Eraser]) -> None:
+        """Take texts back by other ways, in this order."""
+        self._erasers = tuple(erasers)
+
     async def typing(self, session: Session) -> None:
         """Begin to watch: a text is about to go out. Returns soon, also where the desktop does not answer."""
         self._watched, self._session = None, session

@@ -1,8 +1,10 @@
 """What the daemon is doing and would do, as one snapshot."""
 
+import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from v2m import __version__
@@ -10,7 +12,9 @@ from v2m.application.deliver import Deliverer
 from v2m.application.dictate import Dictations
 from v2m.application.survey import Survey
 from v2m.application.tongue import Tongue
-from v2m.domain.ports import Transcriber
+from v2m.domain.errors import HistoryError
+from v2m.domain.hotkeys import HotkeyState
+from v2m.domain.ports import Gauges, History, Transcriber
 
 
 class Degradations:
@@ -41,6 +45,9 @@ class Status:
         degradations: Degradations,
         microphone: Mapping[str, str],
         keys: Mapping[str, str],
+        hotkeys: Callable[[], HotkeyState],
+        gauges: Gauges,
+        history: History,
     ) -> None:
         self._dictations = dictations
         self._deliverer = deliverer
@@ -49,12 +56,30 @@ class Status:
         self._degradations = degradations
         self._microphone = microphone
         self._keys = keys
+        self._hotkeys = hotkeys
+        self._gauges = gauges
+        self._history = history
+
+    async def telemetry(self) -> dict[str, Any]:
+        """Return what the daemon takes of this machine, and how often it was used today (null: not known)."""
+        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+        today: int | None = None
+        try:
+            today = await self._history.count_since(int(midnight.timestamp() * 1e9))
+        except HistoryError:
+            pass
+        return {**await asyncio.to_thread(self._gauges.read), "dictations_today": today}
+
+    def use(self, *, microphone: Mapping[str, str], keys: Mapping[str, str]) -> None:
+        """Tell of other settings."""
+        self._microphone, self._keys = microphone, keys
 
     async def snapshot(self) -> dict[str, Any]:
         """Return everything a client may want to show."""
         survey = await self._deliverer.survey({})
-        opened = self._dictations.recording
+        opened, hotkeys = self._dictations.recording, self._hotkeys()
         return {
+            "paused": self._dictations.paused,
             "since": round(self._dictations.since, 3),
             "for_s": round(time.time() - self._dictations.since, 3),
             "queue": self._dictations.queue,
@@ -69,6 +94,7 @@ class Status:
             "engine": self._engine(),
             "microphone": dict(self._microphone),
             **outputs(survey),
+            "hotkeys": {"backend": hotkeys.backend, "triggers": dict(hotkeys.triggers)},
             "degraded": dict(self._degradations.active),
             "keys": dict(self._keys),
             "pid": os.getpid(),
@@ -84,6 +110,8 @@ class Status:
             "languages": list(can.languages) if can else [],
             "network": bool(can and can.network),
             "gpu": bool(can and can.gpu),
+            "confined": bool(can and can.confined),
+            "exposed": can.exposed if can else "",
             "detail": self._transcriber.detail,
             "notice": " ".join(filter(None, (can.notice if can else "", self._tongue.mismatch()))),
         }

@@ -33,6 +33,10 @@ class Tongue:
         self._language = language
         self._profiles = profiles
 
+    def use(self, *, language: str, profiles: Mapping[int, str], known: tuple[str, ...]) -> None:
+        """Take the languages of other settings."""
+        self._language, self._profiles, self._known = language, profiles, known
+
     def choose(self, wishes: Wishes) -> str:
         """Return the language to decode in; a wish goes before its profile, a profile before the setting.
 

@@ -20,6 +20,10 @@ class Subscription:
         self._ready = asyncio.Event()
         self._closed = False
 
+    def wants(self, names: set[str]) -> bool:
+        """Tell whether one of these events would be queued."""
+        return not self._wanted or not self._wanted.isdisjoint(names)
+
     def offer(self, name: str, frame: dict[str, Any]) -> None:
         """Queue a frame unless it is unwanted; the oldest falls out when the queue is full."""
         if not self._wanted or name in self._wanted:
@@ -54,9 +58,10 @@ class EventBus:
         """Number of the latest event."""
         return self._seq
 
-    def has_listeners(self) -> bool:
-        """Tell whether anybody would see an event."""
-        return bool(self._subscriptions)
+    def has_listeners(self, *kinds: type[Event]) -> bool:
+        """Tell whether anybody would see an event, of one of these kinds if any is named."""
+        names = {event_name(kind) for kind in kinds}
+        return any(not names or subscription.wants(names) for subscription in self._subscriptions)
 
     def publish(self, event: Event) -> None:
         """Hand an event to every subscriber; never waits, never fails."""

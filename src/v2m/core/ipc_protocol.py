@@ -14,9 +14,10 @@ from enum import IntEnum, StrEnum
 from typing import Any, Final
 
 from v2m.client import MAX_PAYLOAD_SIZE as _CAP
+from v2m.client import PROTOCOL_VERSION as _VERSION
 from v2m.domain.errors import FrameTooLargeError, ProtocolError, V2mError
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = _VERSION
 MAX_PAYLOAD_SIZE: Final = _CAP
 HEADER_BYTES: Final = 4
 
@@ -34,6 +35,7 @@ class CommandName(StrEnum):
     TYPE_TEXT = "TYPE_TEXT"
     TRANSCRIBE_FILE = "TRANSCRIBE_FILE"
     LIST_HISTORY = "LIST_HISTORY"
+    DELETE_HISTORY = "DELETE_HISTORY"
     RETRY_DICTATION = "RETRY_DICTATION"
     DELIVER_AGAIN = "DELIVER_AGAIN"
     UNDO_DELIVERY = "UNDO_DELIVERY"
@@ -42,6 +44,9 @@ class CommandName(StrEnum):
     LIST_OUTPUTS = "LIST_OUTPUTS"
     TEST_POLICY = "TEST_POLICY"
     CHECK_OUTPUTS = "CHECK_OUTPUTS"
+    GET_CONFIG = "GET_CONFIG"
+    UPDATE_CONFIG = "UPDATE_CONFIG"
+    RELOAD_CONFIG = "RELOAD_CONFIG"
     PAUSE_DAEMON = "PAUSE_DAEMON"
     RESUME_DAEMON = "RESUME_DAEMON"
     SHUTDOWN = "SHUTDOWN"

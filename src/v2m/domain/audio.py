@@ -12,6 +12,7 @@ from typing import Final
 
 SAMPLE_RATE_HZ: Final = 16_000
 SAMPLE_BYTES: Final = 2
+MUTED_DB: Final = -60.0  # a room is never quieter at any gain people use; digital silence is -90 and below
 MAX_FILE_S: Final = 4 * 3600  # of a file: what its text and passages may take in one answer
 
 SPOOL_MAGIC: Final = b"V2MSPOOL"

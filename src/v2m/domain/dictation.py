@@ -4,7 +4,8 @@ The phase is what the history row says. `DaemonState` is what the daemon shows: 
 recording and the oldest dictation still on its way, never stored twice.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from v2m.domain.delivery import Attempt, Certainty
@@ -88,6 +89,15 @@ class Sent:
     host: str
     size_bytes: int  # of the bodies that were sent
     requests: int = 1
+
+
+def with_sent(told: Sequence[Sent], more: Sent) -> tuple[Sent, ...]:
+    """Add to what left for a dictation; a negative size takes back what did not leave after all."""
+    rest = [sent for sent in told if (sent.what, sent.provider, sent.host) != (more.what, more.provider, more.host)]
+    same = [sent for sent in told if sent not in rest]
+    total = sum(sent.size_bytes for sent in (*same, more))
+    requests = sum(sent.requests for sent in (*same, more))
+    return (*rest, replace(more, size_bytes=total, requests=requests))
 
 
 @dataclass(frozen=True, slots=True)

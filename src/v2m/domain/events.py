@@ -23,10 +23,26 @@ class StateChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Live(Event):
+    """The microphone is heard: the first sample that is no silence has come from `source`."""
+
+    dictation: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Level(Event):
     """How loud the microphone is, at most 20 a second and only while somebody listens."""
 
     peak_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitApproached(Event):
+    """The recording ends by itself in `left_s` seconds, because it is as long as `audio.max_recording_s` allows."""
+
+    dictation: int
+    left_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +135,17 @@ class Segment(Event):
 
 @dataclass(frozen=True, slots=True)
 class Degraded(Event):
-    """A promise is weaker for now: `storage`, `history`, `capture`, `config`; an empty `detail`: it holds again."""
+    """A promise is weaker now: `storage`, `history`, `capture`, `config`, `hotkeys`; empty `detail`: it holds again."""
 
     what: str
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged(Event):
+    """Other settings hold from now on: GET_CONFIG tells them; `restart`: some hold only after a restart."""
+
+    restart: bool
 
 
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")

@@ -58,7 +58,7 @@ async def _answers(client: AsyncClient, daemon: Process, log: Path) -> None:
             await client.call("PING")
         except DaemonNotRunningError:
             if daemon.returncode is not None:
-                raise _ended(log) from None
+                raise ended(log) from None
             return False
         return True
 
@@ -66,9 +66,10 @@ async def _answers(client: AsyncClient, daemon: Process, log: Path) -> None:
         raise DaemonNotRunningError
 
 
-def _ended(log: Path) -> ClientError:
-    """Return what a daemon said that ended at once: its sentence, and the hint below it."""
-    lines = log.read_text("utf-8", "replace").strip().splitlines() or ["It ended at once."]
+def ended(log: Path, said_before: int = 0) -> ClientError:
+    """Return what a daemon said that ended at once, behind so many bytes: its sentence, and the hint below it."""
+    text = log.read_bytes()[said_before:].decode("utf-8", "replace")
+    lines = text.strip().splitlines() or ["It ended at once."]
     said = next((number for number, line in enumerate(lines) if line.startswith(_SAYS)), len(lines) - 1)
     hint = lines[said + 1].strip().removeprefix("→ ") if len(lines) > said + 1 else "toakd"
     return ClientError("internal", lines[said].removeprefix(_SAYS), hint)

@@ -59,7 +59,7 @@ class Spool(Protocol):
         """Open new read-only descriptors for the worker, which the caller closes.
 
         The file's or the memory's; with a file a second one, of the memory in which the recording goes on
-        when the disk is full.
+        when the disk is full. Raises StorageError: there is no descriptor left.
         """
 
     def set_flags(self, flags: SpoolFlag) -> None:
@@ -87,7 +87,7 @@ class SpoolStore(Protocol):
     """
 
     def take(self, dictation: int, *, private: bool = False) -> Spool:
-        """Return a spool for a recording that starts now."""
+        """Return a spool for a recording that starts now. Raises StorageError: there is no room in memory either."""
 
     def open_reader(self, path: Path) -> tuple[int, ...]:
         """Open kept audio for the worker; return read-only descriptors, as `Spool.reader_fds` does.
@@ -99,11 +99,21 @@ class SpoolStore(Protocol):
     def samples(self, path: Path) -> int:
         """Return how many samples kept audio holds. Raises StorageError as `open_reader`."""
 
+    def mend(self) -> list[Path]:
+        """Save the audio of spools whose header is broken; return where the files are as they were found."""
+
     def orphans(self, known: set[str]) -> list[tuple[Path, int, int]]:
         """Return (path, samples, wall-clock start in ns) of each spool whose path is not in `known`."""
 
-    def delete(self, path: Path) -> None:
-        """Remove kept audio; nothing happens if it is gone. Raises StorageError when it cannot be removed."""
+    def delete(self, path: Path, *, shred: bool = False) -> None:
+        """Remove kept audio, with `shred` after its bytes; nothing happens if it is gone.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+
+    def expire(self, until_s: float) -> None:
+        """Remove a file that was found broken up to this time, in seconds since 1970; one at a time."""
 
 
 class Recording(Protocol):

@@ -1,9 +1,10 @@
 """The live desktop: its session, its windows, what must not be typed into, and how the user is told."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from v2m.domain.delivery import Session, Window
+from v2m.domain.hotkeys import HotkeyState
 
 
 class SessionEnvironment(Protocol):
@@ -50,11 +51,64 @@ class Guard(Protocol):
 class Notifier(Protocol):
     """Tells the user; never waited for by a dictation, never raises."""
 
-    async def show(self, title: str, body: str = "", *, urgent: bool = False, sound: str = "") -> None:
-        """Replace v2m's one notification; `sound` is `start`, `stop` or `failed`."""
+    async def show(
+        self,
+        title: str,
+        body: str = "",
+        *,
+        urgent: bool = False,
+        sound: str = "",
+        choices: Mapping[str, Callable[[], None]] = ...,
+    ) -> None:
+        """Replace v2m's one notification; `sound` is `start`, `stop` or `failed`.
+
+        `choices` are its buttons: what is called, at most once, when the user presses the one of that name.
+        """
 
     async def dismiss(self) -> None:
         """Take the notification away, if the settings want that."""
 
     async def aclose(self) -> None:
         """Close the bus connection; twice is fine."""
+
+
+class Hotkeys(Protocol):
+    """Keys that the desktop itself reports, press and release. Runs on the loop, never blocks it."""
+
+    @property
+    def state(self) -> HotkeyState:
+        """What is bound now."""
+
+    async def run(self, press: Callable[[str, int], None], told: Callable[[str], None]) -> None:
+        """Bind and listen as long as the daemon runs, through restarts of the desktop; never returns by itself.
+
+        `press` gets `start`, `stop`, `toggle` or `abort` and CLOCK_MONOTONIC in ns when the key was heard of; `told`
+        one sentence when the keys are refused, an empty one when they are bound. Never raises; cancelling unbinds.
+        """
+
+
+class SleepWatch(Protocol):
+    """Knows when the machine is about to sleep, and when it has woken. Runs on the loop, never blocks it."""
+
+    async def run(self, before: Callable[[], Awaitable[None]], after: Callable[[], Awaitable[None]]) -> None:
+        """Call these as long as the daemon runs; the machine waits for `before`, for a few seconds at most.
+
+        Returns when this machine has nothing that would tell. Never raises; cancelling is harmless.
+        """
+
+
+class MediaPlayers(Protocol):
+    """What else makes sound on this desktop. Called by one task; each call takes about a second at most."""
+
+    async def hush(self) -> None:
+        """Quieten what plays now. Never raises; cancelling leaves it to `restore`."""
+
+    async def restore(self) -> None:
+        """Undo `hush` where nobody has changed anything since. Never raises; twice is fine."""
+
+
+class Gauges(Protocol):
+    """What the daemon takes of this machine."""
+
+    def read(self) -> dict[str, Any]:
+        """Return the figures; blocks for a few milliseconds, so called in a thread. Never raises."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.domain.dictation import HistoryEntry, Phase, Sent
 
 
 class History(Protocol):
@@ -12,6 +12,11 @@ class History(Protocol):
     Called from the loop; the work happens in one writer thread. `HistoryError` is raised by reads and
     by `begin`/`move` alike; the application turns it into `degraded: history`, never into a lost text.
     """
+
+    durable: bool  # whether rows outlive the process
+
+    def retain(self, *, retention_days: int, keep_audio_s: float, keep_trouble_audio_s: float) -> None:
+        """Keep rows and audio for so long from now on. No I/O."""
 
     def next_id(self) -> int:
         """Return the id of the next dictation; never the same twice, also after a restart. No I/O."""
@@ -36,6 +41,9 @@ class History(Protocol):
     ) -> Sequence[HistoryEntry]:
         """Return rows, newest first; `grep` is searched for in what was heard and typed."""
 
+    async def count_since(self, started_ns: int) -> int:
+        """Return how many of the newest 2,000 dictations began at this time (wall clock) or later."""
+
     async def unfinished(self) -> Sequence[HistoryEntry]:
         """Return rows whose phase is not final: what a crash left."""
 
@@ -48,8 +56,14 @@ class History(Protocol):
     async def forget_audio(self, dictation: int) -> None:
         """Note that the audio of a row is gone."""
 
+    async def add_sent(self, dictation: int, sent: Sent) -> None:
+        """Add to what left the machine for a dictation; nothing happens when the row is gone."""
+
     async def expire_rows(self, now_ns: int) -> int:
         """Delete rows older than the retention; never more than a fifth of all in one go. Return how many."""
+
+    async def delete(self, dictations: Sequence[int], *, shred: bool) -> int:
+        """Delete rows and every copy of their words; with `shred` overwrite them. Return how many there were."""
 
     async def aclose(self) -> None:
         """Write what is pending and close; twice is fine."""

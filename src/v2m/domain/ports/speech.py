@@ -19,6 +19,8 @@ class EngineCapabilities:
     network: bool = False
     gpu: bool = False
     notice: str = ""  # one sentence about a weaker choice (no CUDA: CPU …); may change with a decode
+    confined: bool = False  # its process can write no file and open no socket
+    exposed: str = ""  # why not, or not wholly
 
 
 class SpeechStream(Protocol):
@@ -143,6 +145,9 @@ class Transcriber(Protocol):
 
     async def wait_ready(self) -> None:
         """Return when the model is loaded. Raises EngineError when it cannot be."""
+
+    def drop(self) -> None:
+        """Cut connections that are kept, if there are any: the machine has slept, or is in another network."""
 
     async def aclose(self) -> None:
         """End the process; twice is fine."""
