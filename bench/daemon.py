@@ -1,16 +1,19 @@
-"""The daemon's own figures: key → microphone, start-up, idleness, a crowd of clients, uptime."""
+"""The daemon's own figures: key → microphone, start-up, idleness, a crowd of clients."""
 
+import asyncio
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench._rows import Row
-from support.audio import write_wav
-from support.daemon import Daemon, Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
+from support.daemon import Home, ask, connect, frame, new_home, read_frame, running_daemon, wait_until
 from support.pipewire import PipewireSession
+from v2m.domain.dictation import HistoryEntry, Phase
+from v2m.infrastructure.history.sqlite import SqliteHistory
 
 SCRIPTED = {"V2M_TRANSCRIPTION__BACKEND": "scripted", "V2M_AUDIO__BACKEND": "wav"}
 
@@ -66,6 +69,51 @@ def importing(modules: str) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
     return time.perf_counter() - began
+
+
+@contextmanager
+def filled_history(home: Home, rows: int) -> Iterator[None]:
+    """Write so many dictations of the last hours before the daemon opens the file."""
+
+    async def fill() -> None:
+        folder = home.state / "v2m"
+        folder.mkdir(mode=0o700)
+        history = SqliteHistory(folder / "history.db", retention_days=30, keep_audio_s=0, keep_trouble_audio_s=0)
+        await history.open()
+        for number in range(rows, 0, -1):
+            began_ns = time.time_ns() - number * 10**9
+            dictation = history.next_id()
+            await history.begin(HistoryEntry(dictation, began_ns, Phase.RECORDING))
+            await history.move(dictation, Phase.ABORTED)
+        await history.aclose()
+
+    asyncio.run(fill())
+    yield
+
+
+def telemetry(rounds: int) -> list[Row]:
+    """What GET_STATUS takes longer with telemetry than without, with a history of a busy month."""
+    with (
+        new_home(**SCRIPTED) as home,
+        filled_history(home, rows=6000),
+        running_daemon(home),
+        connect(home.socket) as peer,
+    ):
+
+        def ask_once(**data: bool) -> float:
+            began = time.perf_counter()
+            peer.sendall(frame({"cmd": "GET_STATUS", "data": data}))
+            answer = read_frame(peer)
+            assert ("telemetry" in answer["data"]) == bool(data), answer
+            return 1000 * (time.perf_counter() - began)
+
+        ask_once(telemetry=True)
+        pairs = [(ask_once(), ask_once(telemetry=True)) for _ in range(rounds)]
+    more = [figures - plain for plain, figures in pairs]
+    return [
+        Row("telemetry: GET_STATUS takes longer by, p50", statistics.median(more), "ms", 5.0, f"n = {rounds}"),
+        Row("telemetry: GET_STATUS takes longer by, p95", quantile(more, 0.95), "ms", 5.0),
+    ]
 
 
 def memory_kib(pid: int) -> int:
@@ -139,48 +187,12 @@ def crowd(rounds: int) -> list[Row]:
     ]
 
 
-def uptime(dictations: int) -> list[Row]:
-    """Many dictations with the scripted engine: memory, descriptors, threads."""
-
-    def counts(daemon: Daemon) -> tuple[int, int, int]:
-        proc = Path(f"/proc/{daemon.pid}")
-        return memory_kib(daemon.pid), len(list((proc / "fd").iterdir())), len(list((proc / "task").iterdir()))
-
-    with tempfile.TemporaryDirectory() as folder:
-        wav = write_wav(Path(folder) / "speech.wav", seconds=5)
-        variables = {
-            **SCRIPTED,
-            "V2M_TRANSCRIPTION__SCRIPT": '["dictation {n}"]',
-            "V2M_AUDIO__WAV_PATH": str(wav),
-            "V2M_AUDIO__MIN_RECORDING_MS": "1",
-        }
-        with new_home(**variables) as home, running_daemon(home) as daemon, connect(home.socket) as peer:
-            before = (0, 0, 0)
-            for number in range(dictations + 200):
-                if number == 200:
-                    home.wait_state("idle")
-                    time.sleep(1)
-                    before = counts(daemon)
-                for request in ({"cmd": "START_RECORDING"}, {"cmd": "STOP_RECORDING", "data": {"deliver": "none"}}):
-                    peer.sendall(frame(request))
-                    answer = read_frame(peer)
-                    assert answer["status"] == "success", answer
-            home.wait_state("idle")
-            time.sleep(1)  # the spare is made, the last descriptors are closed
-            after = counts(daemon)
-    return [  # the full 10,000: scripts/bench daemon --rounds 400
-        Row(f"memory growth over {dictations} dictations", 100 * (after[0] / before[0] - 1), "%", 5.0),
-        Row("descriptors more than before", after[1] - before[1], "", 0.0),
-        Row("threads more than before", after[2] - before[2], "", 0.0),
-    ]
-
-
 def measure(rounds: int = 40) -> list[Row]:
     """Return every figure of this file."""
     return [
         *key_to_microphone(rounds),
         *start_up(max(5, rounds // 4)),
+        *telemetry(rounds * 5),
         *idleness(20.0),
         *crowd(rounds * 20),
-        *uptime(rounds * 25),
     ]

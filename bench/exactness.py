@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench._rows import Row
+from bench._rows import Row, print_table
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 from support.exactness import Report, check, running, warm_up
@@ -18,7 +18,7 @@ PATIENCE_S = 60  # toolkits take ten seconds for 5,000 keys
 
 
 def measure(rounds: int = TEXTS) -> list[Row]:
-    """Return the rows; `rounds` is the number of texts for each application and output. Takes about an hour."""
+    """Return the rows; `rounds` is the number of texts for each application and output. Takes a quarter of an hour."""
     rows: list[Row] = []
     for kind, applications in APPLICATIONS.items():
         for application in applications:
@@ -29,7 +29,9 @@ def measure(rounds: int = TEXTS) -> list[Row]:
                     sample = [fitting(output_class, application, text) for text in texts(rounds, kinds=kinds)]
                     report = check(deliver, sink, sample, patience_s=PATIENCE_S)
                     name = f"{output_class.name}, {application} on {kind}"
-                    rows += _rows(name, report, shows=confirms(output_class, application), alive=sink.alive)
+                    found = [*_rows(name, report, shows=confirms(output_class, application), alive=sink.alive)]
+                    print_table(found)  # it takes a quarter of an hour: who waits sees how far it is
+                    rows += found
     return rows
 
 

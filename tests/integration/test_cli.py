@@ -65,7 +65,7 @@ def test_json_prints_the_whole_answer(server: AnsweringServer, words: tuple[str,
 SAMPLES = {"TYPE_TEXT": "a b", "TEST_POLICY": "a b", "TRANSCRIBE_FILE": "/a b.wav", "RETRY_DICTATION": "7"}
 
 
-@pytest.mark.parametrize("cmd", sorted(COMMANDS.keys() - {"SUBSCRIBE", "CHECK_OUTPUTS"}))
+@pytest.mark.parametrize("cmd", sorted(set(VERBS.values())))  # the others are options or verbs of a verb
 def test_every_command_has_a_name_and_a_verb(server: AnsweringServer, cmd: str) -> None:
     server.answers[cmd] = good(entries=[], devices=[])
     verb = next(verb for verb, its in VERBS.items() if its == cmd)

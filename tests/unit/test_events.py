@@ -130,3 +130,14 @@ def test_closing_ends_the_iteration_after_what_is_queued() -> None:
         bus.publish(Level(1.0))
         assert len(drained(subscription)) == 1
         assert drained(subscription) == []
+
+
+def test_who_wants_other_events_makes_no_work():
+    bus = EventBus()
+    with bus.subscribe(frozenset({"state_changed"})):
+        assert bus.has_listeners()
+        assert bus.has_listeners(StateChanged)
+        assert bus.has_listeners(Level, StateChanged)
+        assert not bus.has_listeners(Level)
+    with bus.subscribe():
+        assert bus.has_listeners(Level)

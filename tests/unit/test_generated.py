@@ -53,7 +53,14 @@ def test_every_command_has_a_model_a_sentence_a_chapter_and_a_verb() -> None:
         assert f"\n### {name}\n" in protocol
         for key, field in model.model_fields.items():
             assert field.description, f"{name}.{key} has no description"
-    asked_within_another_verb = {"SUBSCRIBE": "monitor", "CHECK_OUTPUTS": "outputs --check"}
+    asked_within_another_verb = {
+        "SUBSCRIBE": "monitor",
+        "CHECK_OUTPUTS": "outputs --check",
+        "DELETE_HISTORY": "history delete",
+        "GET_CONFIG": "config list",
+        "UPDATE_CONFIG": "config set",
+        "RELOAD_CONFIG": "config reload",
+    }
     assert {*VERBS.values(), *asked_within_another_verb} == set(COMMANDS)
     assert set(_verbs.COMMANDS) == set(COMMANDS)
     assert set(_verbs.DISPLAY_VARIABLES) == set(DISPLAY_VARIABLES)

@@ -20,6 +20,7 @@ BUILDERS = [
     ),
     st.builds(wire.Finish, numbers, numbers),
     st.builds(wire.Abandon, numbers),
+    st.builds(wire.Confined, st.booleans(), st.text()),
     st.builds(wire.Working),
     st.builds(wire.Heard, numbers, numbers, numbers, st.booleans()),
     st.builds(wire.Ready, st.dictionaries(st.text(), st.text() | st.booleans())),
