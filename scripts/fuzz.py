@@ -10,11 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
+INSIDE = "--inside"  # the process that is fuzzed
 NEEDS = "It needs atheris, which scripts/setup does not install: .venv/bin/python -m pip install atheris"
 
 
 def main() -> int:
     """Fuzz; the exit status is 1 when a promise was broken, and the input stands in the file that is named."""
+    if sys.argv[1:2] == [INSIDE]:  # nothing of v2m may be imported before atheris watches imports
+        return _fuzz(sys.argv[2], int(sys.argv[3]))
     from support.fuzzing import TARGETS
 
     parser = argparse.ArgumentParser(
@@ -24,17 +27,14 @@ def main() -> int:
     )
     parser.add_argument("name", nargs="?", choices=sorted(TARGETS), help="one target; default: all in turn")
     parser.add_argument("--seconds", type=int, default=60, help="how long each is fuzzed (default: %(default)s)")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the process that is fuzzed
     options = parser.parse_args()
-    if options.inside:
-        return _fuzz(options.name, options.seconds)
     if subprocess.run([sys.executable, "-c", "import atheris"], stderr=subprocess.DEVNULL).returncode:
         print(NEEDS, file=sys.stderr)
         return 69
     status = 0
     for name in [options.name] if options.name else sorted(TARGETS):
         print(f"== {name}", flush=True)
-        words = [sys.executable, __file__, name, "--inside", "--seconds", str(options.seconds)]
+        words = [sys.executable, __file__, INSIDE, name, str(options.seconds)]
         status = max(status, subprocess.run(words).returncode != 0)
     return status
 
@@ -42,7 +42,7 @@ def main() -> int:
 def _fuzz(name: str, seconds: int) -> int:
     import atheris
 
-    with atheris.instrument_imports(include=["v2m"]):
+    with atheris.instrument_imports(include=["v2m", "support"]):
         from support.fuzzing import TARGETS, seeds
     corpus = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v2m-fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
