@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from support.daemon import sweep_homes
+
 # Engines that tests load in this process report to nobody; in v2m's own processes that is v2m's promise.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
@@ -41,6 +43,12 @@ def _every_step_is_allowed() -> Iterator[None]:
     yield
     ledger.removeHandler(refusals)
     assert not refusals.errors, refusals.errors
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_daemons_of_earlier_runs() -> None:
+    """End what a run that was killed has left; its own fixtures could not."""
+    sweep_homes()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,7 +48,7 @@ class DaemonNotRunningError(ClientError):
     """Nobody listens on the socket."""
 
     def __init__(self) -> None:
-        super().__init__("not_running", "The daemon is not running.", hint="Start it with: toakd")
+        super().__init__("not_running", "The daemon is not running.", hint="v2m daemon start")
 
 
 class DaemonTimeoutError(ClientError):
@@ -195,7 +195,7 @@ def _no_connection(error: Exception) -> ClientError:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
         return DaemonNotRunningError()
     if isinstance(error, PermissionError):
-        return ClientError("permission", "The daemon's socket belongs to another user.", hint="toakd")
+        return ClientError("permission", "The daemon's socket belongs to another user.", hint="v2m doctor")
     return ClientError("bad_config", str(error), hint="Set V2M_SOCKET to an absolute path of at most 107 bytes.")
 
 

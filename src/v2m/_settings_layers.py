@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 from v2m.domain.errors import ConfigError
+from v2m.utils.files import read_plain
 
 PREFIX: Final = "V2M_"
 # Variables with our prefix that are no settings: the socket, the build, the test rigs.
@@ -79,7 +80,7 @@ def toml_layer(
         ConfigError: unreadable, no TOML, an unknown or retired key, a secret.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig") if text is None else text
+        text = (read_plain(path).decode() if text is None else text).removeprefix("\ufeff")
         table = tomllib.loads(text)
     except OSError as error:
         if optional and isinstance(error, FileNotFoundError):
@@ -110,18 +111,23 @@ def environment_layer(keys: Collection[str], secrets: Collection[str], *, strict
     return Layer("environment", values, lambda key: f"environment variable {variable(_setting(key))}")
 
 
-def dotenv_layer(path: Path, keys: Collection[str], secrets: Collection[str], *, strict: bool = True) -> Layer:
+def dotenv_layer(
+    path: Path, keys: Collection[str], secrets: Collection[str], *, strict: bool = True, source: Path | None = None
+) -> Layer:
     """Read a `.env` file; one that is missing sets nothing, keys of other programs pass.
+
+    `source` is another path to the same file, which is opened instead.
 
     Raises:
         ConfigError: unreadable, no UTF-8, or, if `strict`, a variable of ours names no setting.
     """
-    if not _is_file(path):
+    source = source or path
+    if not _is_there(source):
         return Layer(str(path), {}, lambda _: str(path))
     path = path.absolute()
     try:
-        text = path.read_bytes().decode()
-        variables = DotEnvSettingsSource(BaseSettings, env_file=path).env_vars
+        text = read_plain(source).decode()
+        variables = DotEnvSettingsSource(BaseSettings, env_file=source).env_vars
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint=f"ls -l {path}") from error
     except UnicodeDecodeError as error:
@@ -191,9 +197,9 @@ def _no_such_variable(name: str, known: Collection[str], where: str) -> ConfigEr
     return ConfigError(f"{where}: there is no setting {name}{_did_you_mean(near)}")
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists()
     except OSError:  # a folder that may not be searched
         return False
 

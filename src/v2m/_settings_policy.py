@@ -109,7 +109,7 @@ def _rule(table: dict[str, Any], number: int, layer: Layer) -> PolicyRule:
             raise refused(key, f"a rule has no key {shown(key)}{end}")
         kind = kind_of(PolicyRule.model_fields[key])
         if type(value) not in kind.toml:
-            raise refused(key, f"{key} must be {kind.allowed}, not {shown(value)}.")
+            raise refused(key, unfit(key, f"must be {kind.allowed}", value, kind))
     if not table.keys() & set(WISHES):
         raise refused("", f"it wishes nothing: it has none of {', '.join(WISHES)}.")
     try:
@@ -123,10 +123,11 @@ def _complaint(error: ValidationError, table: dict[str, Any], fields: dict[str, 
     """Return the first complaint: the key, and the sentence."""
     first = error.errors(include_url=False)[0]
     key = str(first["loc"][0])
-    if first["type"] == "value_error":
-        return key, f"{key} {shown(table[key])} {first['ctx']['error']}."
     kind = kind_of(fields[key])
-    return key, unfit(key, f"must be {kind.allowed}", table[key], kind.choices)
+    if first["type"] != "value_error":
+        return key, unfit(key, f"must be {kind.allowed}", table[key], kind)
+    refused = f" {shown(table[key])}" if kind.name == "chord" else ""  # the others hold words of the user
+    return key, f"{key}{refused} {first['ctx']['error']}."
 
 
 def _origin(number: int, layer: Layer) -> str:

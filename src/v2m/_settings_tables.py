@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from v2m._settings_values import Duration, FilePath, OutputNames, Outputs, Quality
+from v2m._settings_values import Duration, FilePath, OutputNames, Outputs, Quality, refuse_excess
 from v2m.utils.paths import state_dir
 
 
@@ -13,6 +13,13 @@ class Table(BaseModel):
     """A table that takes its own keys only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _bounded(cls, value: object, about: ValidationInfo) -> object:
+        if about.field_name and cls.model_fields[about.field_name].description:  # else no setting
+            refuse_excess(value, speech=about.field_name == "script")
+        return value
 
 
 class Audio(Table):

@@ -163,6 +163,16 @@ Address = Annotated[
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+# What people put there, by mistake too, is a key, an address with a password, or words of theirs: no message quotes it.
+_PRIVATE: Final = re.compile(r"cloud\.|vocabulary\.|transcription\.script$")
+_PRIVATE_KINDS: Final = ("address", "secret", "list of rules", "text or list")
+# Bounds of texts: all settings together fit into one message to a client, which holds 1 MiB.
+MAX_TEXT: Final = 1000  # characters
+MAX_ENTRIES: Final = 5000
+MAX_LIST: Final = 150_000  # characters of all texts in a list
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_BROKEN: Final = re.compile(r"[\ud800-\udfff]")  # halves of characters, which no file can hold
+
 _PLAIN: Final = {
     bool: Kind("switch", "true or false", (bool,)),
     str: Kind("text", "a text", (str,)),
@@ -176,11 +186,28 @@ def shown(value: object) -> str:
     return shorten(repr(value), 80)
 
 
-def unfit(key: str, rule: str, value: object, choices: tuple[str, ...]) -> str:
-    """Return the sentence that refuses a value, with the choice that is most like it."""
+def unfit(key: str, rule: str, value: object, kind: Kind) -> str:
+    """Return the sentence that refuses a value, with the choice that is most like it; what is private is not quoted."""
+    if kind.name in _PRIVATE_KINDS or _PRIVATE.match(key):
+        return f"{key} {rule}."
+    choices = kind.choices
     tried = value if isinstance(value, list) else str(value).split(",")
     near = [name for one in tried if str(one) not in choices for name in get_close_matches(str(one), choices, n=1)]
     return f"{key} {rule}, not {shown(value)}" + (f"; did you mean {near[0]}?" if near else ".")
+
+
+def refuse_excess(value: object, *, speech: bool) -> None:
+    """Raise ValueError for a text, or texts in a list, that are too long, too many, or cannot be seen.
+
+    `speech`: what an engine says, which may have any length and lines.
+    """
+    texts = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, str)]
+    if isinstance(value, tuple) and (len(value) > MAX_ENTRIES or sum(map(len, texts)) > MAX_LIST):
+        raise ValueError(f"must be a list of at most {MAX_ENTRIES} texts with {MAX_LIST} characters together")
+    if not speech and any(len(text) > MAX_TEXT for text in texts):
+        raise ValueError(f"must be a text of at most {MAX_TEXT} characters")
+    if any((_BROKEN if speech else _CONTROL).search(text) for text in texts):
+        raise ValueError("must be a text without control characters")
 
 
 def kind_of(field: FieldInfo) -> Kind:

@@ -1,7 +1,8 @@
 """Settings: what they are called, what they may be, and where each value came from.
 
-Order: arguments > environment (`V2M_AUDIO__DEVICE`) > `~/.config/v2m/.env` > `.env` in the working
-directory > `~/.config/v2m/config.toml` > the package's `config.toml`, which alone holds the defaults.
+Order: arguments > environment (`V2M_AUDIO__DEVICE`) > `~/.config/v2m/.env` > `.env` in the working directory (keys and
+plain values, `_settings_here.py`) > `~/.config/v2m/config.toml` > the package's `config.toml`, which alone holds the
+defaults.
 """
 
 import json
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from v2m._settings_change import is_live, is_writable
 from v2m._settings_desktop import Hotkeys, Media
+from v2m._settings_here import here_layer, read_here
 from v2m._settings_layers import (
     RULES,
     SECRETS_HINT,
@@ -34,7 +36,7 @@ from v2m._settings_layers import (
 from v2m._settings_policy import PolicyRule, Rules, read_rules
 from v2m._settings_speech import Cloud, Profiles, Transcription, Vocabulary
 from v2m._settings_tables import Audio, Daemon, History, Notifications, Output, Paths
-from v2m._settings_values import Kind, kind_of, shown, unfit
+from v2m._settings_values import Kind, kind_of, unfit
 from v2m.domain.errors import ConfigError
 from v2m.utils.paths import config_dir
 
@@ -132,6 +134,16 @@ def describe_rules() -> list[KeyDoc]:
     ]
 
 
+def local_dotenv() -> tuple[Path, str] | None:
+    """Return `.env` of the working directory if it names settings, and why it is not heeded; no reason: it is."""
+    fields = dict(_fields(Settings))
+    keys = _in_toml(fields)
+    with suppress(ConfigError):  # told when settings are loaded
+        layer, doubt = read_here(keys, [key for key in fields if key not in keys], strict=False)
+        return (Path(layer.name), doubt) if layer.values else None
+    return None
+
+
 def user_file(config_file: Path | None = None) -> Path:
     """Return the file with the user's settings; `config_file` is another that was named. Touches no file."""
     return config_file or config_dir() / "config.toml"
@@ -205,7 +217,7 @@ def _layers(
     yield _defaults(fields)
     file = user_file(config_file)
     yield _checked(toml_layer(file, keys, name=str(file), optional=config_file is None, text=text), fields)
-    yield dotenv_layer(Path(".env"), keys, secrets)
+    yield here_layer(fields, keys, secrets)
     yield dotenv_layer(config_dir() / ".env", keys, secrets)
     yield environment_layer(keys, secrets)
     yield arguments_layer(arguments, keys)
@@ -221,9 +233,10 @@ def _defaults(fields: Mapping[str, FieldInfo]) -> Layer:
 
 def _secret_layers(secrets: Sequence[str]) -> Iterator[Layer]:
     """Yield the secrets of `.env` and environment, and nothing else of them: whatever else is wrong there."""
-    for path in (Path(".env"), config_dir() / ".env"):
-        with suppress(ConfigError):
-            yield dotenv_layer(path, (), secrets, strict=False)
+    with suppress(ConfigError):
+        yield here_layer({}, (), secrets, strict=False)
+    with suppress(ConfigError):
+        yield dotenv_layer(config_dir() / ".env", (), secrets, strict=False)
     yield environment_layer((), secrets, strict=False)
 
 
@@ -232,7 +245,7 @@ def _checked(layer: Layer, fields: Mapping[str, FieldInfo]) -> Layer:
     for key, value in layer.values.items():
         kind = kind_of(fields[key])
         if type(value) not in kind.toml:
-            raise ConfigError(f"{layer.place(key)}: {key} must be {kind.allowed}, not {shown(value)}.")
+            raise ConfigError(f"{layer.place(key)}: {unfit(key, f'must be {kind.allowed}', value, kind)}")
     return layer
 
 
@@ -268,6 +281,4 @@ def _refusal(
     key = next(known for n in range(len(path), 0, -1) if (known := ".".join(path[:n])) in fields)
     kind = kind_of(fields[key])
     rule = str(first["ctx"]["error"]) if first["type"] == "value_error" else f"must be {kind.allowed}"
-    if not kind.toml:
-        return ConfigError(f"{origins[key].place(key)}: {key} {rule}.")
-    return ConfigError(f"{origins[key].place(key)}: {unfit(key, rule, values[key], kind.choices)}")
+    return ConfigError(f"{origins[key].place(key)}: {unfit(key, rule, values[key], kind)}")

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from v2m.client import exit_code
 from v2m.core.ipc_protocol import SLOT_BYTES, ControlByte, Request, failure, parse_request, success
-from v2m.domain.errors import V2mError
+from v2m.domain.errors import BusyError, V2mError
 from v2m.infrastructure.service.arguments import parse_arguments
-from v2m.infrastructure.service.connection import Connection
+from v2m.infrastructure.service.connection import MAKE_ROOM, Connection
 from v2m.infrastructure.service.hanging import Threads, leave_hanging_threads
 from v2m.infrastructure.service.listener import checked_socket_path, listening_socket
 from v2m.infrastructure.service.log_file import log_to
@@ -116,6 +116,8 @@ class Daemon:
             request = parse_request(body)
             container = await asyncio.shield(self._ready)
             command = container.parse(request)
+            if request.cmd == "SUBSCRIBE":
+                self._seat(connection)
             data = await connection.unless_gone(container.dispatch(command))
             payload = success({"state": self.state, **data}, request.id)
         except V2mError as error:
@@ -128,13 +130,19 @@ class Daemon:
             if request.cmd == "SUBSCRIBE":
                 await self._stream(container, payload, request, connection)
                 return
+        connection.subscribed = False
         await connection.send(payload)
+
+    def _seat(self, connection: Connection) -> None:
+        """Leave half of the room to those who ask and go. Raises BusyError."""
+        if sum(other.subscribed for other in self._connections) >= self._max_connections // 2:
+            raise BusyError("Too many clients follow the events.", hint=MAKE_ROOM)
+        connection.subscribed = True
 
     async def _stream(
         self, container: Container, payload: dict[str, Any], request: Request, connection: Connection
     ) -> None:
         """Turn the connection into events, the first of them a full snapshot."""
-        connection.subscribed = True
         with container.events.subscribe(frozenset(request.data.get("events", ()))) as subscription:
             snapshot = {"event": "snapshot", "data": payload["data"], "seq": container.events.seq}
             await connection.send(snapshot)

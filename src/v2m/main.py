@@ -37,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def toakd(argv: Sequence[str] | None = None) -> int:
     """Run the daemon in the foreground; return the exit status."""
+    if not (sys.stdin and sys.stdin.isatty()):  # the daemon reads its settings again then, as soon as it can
+        from signal import SIG_IGN, SIGHUP, signal
+
+        signal(SIGHUP, SIG_IGN)
     from v2m.daemon import run
 
     return _walled(run, list(sys.argv[1:] if argv is None else argv))

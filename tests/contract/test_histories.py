@@ -117,6 +117,18 @@ def test_the_attempts_are_those_of_the_last_delivery(play: Play) -> None:
     play(act)
 
 
+def test_rows_at_rest_are_found_by_their_error(play: Play) -> None:
+    async def act(history: Any, _: Clock) -> None:
+        one, two = await row(history, Phase.FAILED, error="interrupted"), await row(history, Phase.HELD)
+        three = await row(history, Phase.UNCERTAIN, error="interrupted")
+        await row(history, Phase.DELIVERED, error="interrupted")
+        await row(history, Phase.CAPTURED, error="interrupted")
+        assert [entry.dictation for entry in await history.resting("interrupted")] == [one, three]
+        assert [entry.dictation for entry in await history.resting("")] == [two]
+
+    play(act)
+
+
 @pytest.mark.parametrize("phase", [Phase.TRANSCRIBED, Phase.DELIVERING])
 def test_a_scrubbed_row_has_no_words_and_its_reason(play: Play, phase: Phase) -> None:
     async def act(history: Any, _: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def home(sound: PipewireSession) -> Iterator[Home]:
             f'#!/bin/sh\n[ "$1 $2" = "--user restart" ] && V2M_PW_MIC2=1 exec {HEADLESS}/pipewire.sh up\n'
         )
         systemctl.chmod(0o755)
+        (empty.runtime / "systemd").mkdir()
+        with socket.socket(socket.AF_UNIX) as manager:  # by which one is known to be there
+            manager.bind(str(empty.runtime / "systemd" / "private"))
         empty.variables["PATH"] = f"{tools}:{empty.variables['PATH']}"
         yield empty
 

@@ -14,7 +14,7 @@ from support.shortcuts import NewerPortal, shortcuts_desktop
 from v2m.domain.delivery import Session
 from v2m.domain.hotkeys import Shortcut, parse_keys
 from v2m.infrastructure.desktop.hotkeys.live import LiveHotkeys
-from v2m.infrastructure.desktop.hotkeys.portal import PortalHotkeys
+from v2m.infrastructure.desktop.hotkeys.portal import CONSENT_S, PortalHotkeys
 from v2m.infrastructure.desktop.hotkeys.refusal import UnreachableError
 
 pytestmark = [pytest.mark.desktop, pytest.mark.timeout(60)]
@@ -29,11 +29,17 @@ WANTED = [
 class Heard:
     """What the hotkeys said."""
 
-    def __init__(self, address, session=HERE, entry="/nonexistent/org.v2m.toakd.desktop"):
+    def __init__(self, address, session=HERE, entry="/nonexistent/org.v2m.toakd.desktop", consent_s=CONSENT_S):
         self.actions = asyncio.Queue()
         self.told = asyncio.Queue()
         self.session = session
-        backend = PortalHotkeys(WANTED, bus_address=lambda: address, entry=Path(entry), program="/opt/v 2 m/toakd")
+        backend = PortalHotkeys(
+            WANTED,
+            bus_address=lambda: address,
+            entry=Path(entry),
+            program="/opt/v 2 m/toakd",
+            consent_s=consent_s,
+        )
         self.hotkeys = LiveHotkeys([backend], locate=self._locate)
 
     async def _locate(self):
@@ -116,6 +122,21 @@ def test_a_no_is_told_once_and_not_asked_again(played):
         assert await heard.told.get() == ""
 
     play(scene, **played)
+
+
+def test_a_question_that_nobody_answers_is_not_asked_over_and_over():
+    async def play_it():
+        async with asyncio.timeout(30), shortcuts_desktop(answers=False) as (bus, _, desktop):
+            heard = Heard(bus.address, consent_s=0.3)
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(heard.run())
+                assert "Nobody answered" in await heard.told.get()
+                await asyncio.sleep(0.5)  # several pauses of the loop
+                listening.cancel()
+            assert len(desktop.asked) == 1
+
+    asyncio.run(play_it())
+    gc.collect()
 
 
 def test_a_portal_that_was_restarted_is_bound_again():

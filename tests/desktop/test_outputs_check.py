@@ -141,7 +141,7 @@ def test_without_a_daemon_it_says_so():
     with new_home() as home:
         done = home.v2m("outputs", "--check")
         assert done.returncode == 69
-        assert "toakd" in done.stderr
+        assert "v2m daemon start" in done.stderr
         assert home.v2m("outputs").returncode == 69
 
 

@@ -79,6 +79,38 @@ def test_recover_lists_types_copies_and_deletes(home):
         assert "Nothing is left" in home.v2m("recover").stderr
 
 
+def told(home) -> list[dict] | None:
+    """Return the rows once all of them were offered."""
+    rows = home.history()
+    return rows if all("offered" in row["stages"] for row in rows) else None
+
+
+def test_a_recovery_that_is_killed_is_gone_on_with_but_not_for_ever(home):
+    with running_daemon(home) as daemon:
+        interrupt(home, daemon)
+    for number in (1, 2):  # audio without a row
+        shutil.copy(home.spools[-1], home.spools[-1].with_name(f"dictation-{number}.spool"))
+    home.variables["V2M_TRANSCRIPTION__SCRIPT_DELAY_S"] = "60"
+    for stage, killed in (("recovering", False), ("recovering", True), ("recovering_again", True)):
+        with running_daemon(home) as daemon:
+            wait_until(lambda name=stage: name in home.history()[-1]["stages"], what="its decoding")
+            if killed:  # ended in order is no sign against the recording
+                daemon.kill()
+    home.variables["V2M_TRANSCRIPTION__SCRIPT_DELAY_S"] = "0.5"
+    with running_daemon(home) as daemon:
+        held(home)
+        daemon.kill()
+    with running_daemon(home) as daemon:
+        rows = wait_until(lambda: told(home), what="the offer")
+        assert [(row["phase"], row["text"]) for row in rows] == [("held", TEXT), ("held", TEXT), ("failed", "")]
+        assert "v2m retry" in rows[2]["reason"]
+        daemon.kill()
+    with running_daemon(home):
+        assert home.history() == rows, "what was offered is left alone"
+        assert home.v2m("recover", rows[2]["dictation"]).returncode == 0
+        assert home.typed.read_text() == f"{TEXT}\n"
+
+
 def test_a_dictation_comes_before_what_is_recovered(home):
     with running_daemon(home) as daemon:
         interrupt(home, daemon)

@@ -11,6 +11,7 @@ from support.audio import write_wav
 from support.daemon import BIN, ROOT, wait_until
 from support.speech import clips, word_error_rate
 from support.systemd_user import USER, running_user_systemd
+from v2m.infrastructure.service.units import STARTS_A_MINUTE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
@@ -112,6 +113,42 @@ def test_a_clean_stop_is_not_restarted_and_a_key_starts_it_again(user):
     assert user.show("NRestarts") in (restarts, "0")
 
 
+def test_who_ends_it_again_and_again_finds_that_a_key_still_starts_it(user):
+    for _ in range(6):
+        assert user.toak("--abort").returncode == 0
+        assert user.v2m("shutdown").returncode == 0
+        user.wait_shown("ActiveState", "inactive")
+    user.dictate()
+
+
+@pytest.mark.parametrize("words", [("daemon", "start"), ("daemon", "restart"), ("install",)])
+def test_after_a_clean_end_the_commands_start_it_too(user, words):
+    assert user.v2m("shutdown").returncode == 0
+    user.wait_shown("ActiveState", "inactive")
+    assert user.v2m(*words, check=True).returncode == 0
+    assert user.show("ActiveState") == "active"
+
+
+def test_neither_a_bar_nor_doctor_starts_it_after_a_clean_end(user):
+    bar = subprocess.Popen(user.argv(BIN / "v2m", "status", "--follow"), stdout=subprocess.PIPE, text=True)
+    try:
+        assert bar.stdout.readline() == "idle\n"
+        assert user.v2m("shutdown").returncode == 0
+        while bar.stdout.readline() != "off\n":
+            pass
+        user.wait_shown("ActiveState", "inactive")
+        looked = user.v2m("doctor", "--json", "--only", "daemon", "--report", user.home / "report.zip")
+        assert "the next key starts it" in looked.stdout
+        asked = user.run("sleep", "1.5")  # the bar looks three times
+        assert (asked.returncode, user.show("ActiveState")) == (0, "inactive")
+        user.dictate()
+        assert bar.stdout.readline() != "off\n", "it goes on once somebody else has started it"
+    finally:
+        bar.kill()
+        bar.wait()
+        bar.stdout.close()
+
+
 def test_stop_means_that_no_key_starts_it(user):
     assert user.v2m("daemon", "stop").returncode == 0
     assert user.show("ActiveState", "v2m.socket") == "inactive"
@@ -129,7 +166,9 @@ def test_a_crash_loop_ends_and_start_mends_it(user):
         user.toak("--start")
         user.wait_shown("ActiveState", "failed", "v2m.socket")
         assert user.toak("--start").returncode == 69
-        assert int(user.show("NRestarts")) <= 5
+        assert int(user.show("NRestarts")) <= STARTS_A_MINUTE
+        how = user.v2m("daemon", "status").stderr
+        assert re.search(r"does not run: (start-limit-hit|exit-code)\.", how), how
         failed = user.v2m("daemon", "start")
         assert failed.returncode == 70
         assert "does not start" in failed.stderr
@@ -304,6 +343,14 @@ def test_words_reach_the_compositor_that_came_later_and_the_one_after_it(user):
 
 def test_confinement_by_namespaces_is_tried_and_then_holds(user):
     user.write(user.home / ".ssh" / "id", "a secret")
+    elsewhere = user.home / "elsewhere"
+    user.configure(extra=f'[paths]\nstate_dir = "{elsewhere}"\n')
+    refused = json.loads(user.v2m("install", "--harden", "--json", check=True).stdout)["data"]
+    assert refused["reason"] in (
+        "this machine grants no user namespaces to services",
+        "settings, models, history or audio are kept where such a unit cannot write",
+    )
+    user.configure()
     said = user.v2m("install", "--harden", "--json", check=True)
     found = json.loads(said.stdout)["data"]
     if not found["hardened"]:

@@ -116,7 +116,9 @@ async def main():
     history = SqliteHistory(Path(sys.argv[1]), retention_days=30, keep_audio_s=0, keep_trouble_audio_s=0)
     await history.open()
     spools = SpoolDirectory(Path(sys.argv[1]).parent / "spool", max_recording_s=60, on_degraded=print)
-    await forget(history=history, spools=spools, dictations=[2], until_ns=None, shred=sys.argv[2] == "shred")
+    shred = sys.argv[2] == "shred"
+    whose = {"history": history, "spools": spools, "is_queued": lambda _: False}
+    await forget(**whose, dictations=[2], until_ns=None, shred=shred)
     await history.aclose()
 asyncio.run(main())
 """

@@ -50,7 +50,7 @@ def test_stages_are_those_of_the_dictations(tmp_path):
 
 def test_without_a_daemon_there_are_no_stages(home):
     refused = home.v2m("bench", "stages")
-    assert (refused.returncode, "toakd" in refused.stderr) == (69, True)
+    assert (refused.returncode, "v2m daemon start" in refused.stderr) == (69, True)
 
 
 def test_accuracy_counts_wrong_words_and_text_from_nothing(home, recordings):

@@ -105,7 +105,8 @@ def test_a_change_keeps_comments_and_order_and_the_file_before(settings):
         "notifications.sounds",
         "transcription.threads",
     }
-    assert settings.of("audio.min_recording_ms")["value"] == 150
+    entry = settings.of("audio.min_recording_ms")
+    assert (entry["value"], entry["source"], entry["place"]) == (150, "file", f"{settings.path}, line 4")
     assert settings.of("transcription.threads")["source"] == "default"
     assert not [path for path in settings.path.parent.iterdir() if path.name.startswith(".config")]
 

@@ -1,16 +1,19 @@
 """A changed setting holds where it is about, from the next dictation on."""
 
+import asyncio
 from fnmatch import fnmatchcase
 
 import pytest
 
+import v2m.core.di.container
 from support.audio import write_wav
 from support.container import ask, private_home, run
 from support.daemon import new_home, running_daemon, wait_until
 from support.settings import SettingsFile, noting_notifications
 from v2m._settings_change import LIVE, is_live
-from v2m.config import kinds
+from v2m.config import kinds, load_settings
 from v2m.core.di.live import _STEPS
+from v2m.infrastructure._spool_mend import CORRUPT
 from v2m.infrastructure.engines.scripted import ScriptedTranscriber
 from v2m.infrastructure.history.memory import MemoryHistory
 
@@ -99,6 +102,21 @@ def test_what_is_kept(tmp_path, monkeypatch):
     changes = {"history.retention_days": 3, "history.keep_audio": "2h", "history.keep_audio_trouble": "1d"}
     _, after = changed(tmp_path, monkeypatch, changes, look, history=history)
     assert after == (3, 10**18 - 7200 * 10**9, 86_400)
+
+
+def test_how_long_what_was_found_broken_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(v2m.core.di.container, "SWEEP_S", 0.02)
+    arguments, _ = private_home(tmp_path, monkeypatch)
+
+    async def scenario(container, output, notifier):
+        broken = load_settings(arguments).paths.spool() / f"1.spool{CORRUPT}"
+        broken.write_bytes(b"x")
+        await ask(container, "UPDATE_CONFIG", changes={"history.keep_audio_trouble": "0"})
+        async with asyncio.timeout(10):
+            while broken.exists():
+                await asyncio.sleep(0.02)
+
+    run(arguments, scenario, transcriber=ScriptedTranscriber(["x"]))
 
 
 def test_the_longest_recording_and_the_microphone_of_a_running_daemon(tmp_path):

@@ -223,7 +223,37 @@ def test_edit_offers_to_edit_again_or_to_go_back(alone, tmp_path):
         assert f"threads = {threads}" in alone.path.read_text()
 
 
-def on_a_terminal(settings, command, answers):
+def busy_editor(folder):
+    """Return an editor beside which somebody else changes the file."""
+    script = folder / "busy"
+    script.write_text(
+        f'#!/bin/sh\n"{sys.executable}" -m v2m.main config set audio.tail_ms 77\necho "# edited" >> "$1"\n'
+    )
+    script.chmod(0o755)
+    return f"'{script}'"
+
+
+def test_edit_does_not_undo_what_was_set_meanwhile_and_keeps_the_edited_text(alone, tmp_path):
+    done = edited(alone, busy_editor(tmp_path), stdin=-3)
+    assert (done.returncode, "was changed meanwhile" in done.stderr) == (75, True)
+    assert "tail_ms = 77" in alone.path.read_text()
+    (kept,) = alone.path.parent.glob("config.toml.edited-*")
+    assert f"Your text is in {kept}." in done.stderr
+    assert kept.read_text() == FILE + "# edited\n"
+    kept.unlink()
+
+
+def test_edit_asks_before_it_undoes_what_was_set_meanwhile(alone, tmp_path):
+    for answer, text in [("y\n", FILE + "# edited\n"), ("n\n", FILE.replace("[audio]\n", "[audio]\ntail_ms = 77\n"))]:
+        alone.write(FILE)
+        on_a_terminal(alone, busy_editor(tmp_path), answer, question="Overwrite it")
+        assert sorted(alone.path.read_text()) == sorted(text)
+        kept = list(alone.path.parent.glob("config.toml.edited-*"))
+        assert len(kept) == (answer == "n\n")
+    kept[0].unlink()
+
+
+def on_a_terminal(settings, command, answers, question="Edit again?"):
     """Run `v2m config edit` where somebody can be asked; return the exit status."""
     pid, terminal = pty.fork()
     if not pid:
@@ -231,8 +261,8 @@ def on_a_terminal(settings, command, answers):
         os.execve(sys.executable, [sys.executable, "-m", "v2m.main", "config", "edit"], environment)
     said = ""
     for answer in answers.splitlines(keepends=True):
-        asked = said.count("Edit again?")
-        while said.count("Edit again?") == asked:
+        asked = said.count(question)
+        while said.count(question) == asked:
             said += os.read(terminal, 4096).decode()
         os.write(terminal, answer.encode())
     try:
@@ -250,6 +280,17 @@ def test_edit_without_a_change_and_without_an_editor(alone, tmp_path):
     done = edited(alone, str(tmp_path / "missing"))
     assert (done.returncode, "cannot be started" in done.stderr) == (64, True)
     assert alone.path.read_text() == FILE
+
+
+def test_edit_starts_nothing_that_would_draw_where_there_is_no_terminal(alone, tmp_path):
+    vi = tmp_path / "vi"
+    vi.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    vi.chmod(0o755)
+    variables = alone.home.variables
+    done = v2m(alone, "edit", env={**variables, "PATH": f"{tmp_path}:{variables['PATH']}"}, stdin=-3)
+    assert (done.returncode, done.stdout, "EDITOR" in done.stderr) == (64, "", True)
+    assert not (tmp_path / "started").exists()
+    assert [path.name for path in alone.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_first_file_is_made_without_a_daemon():

@@ -18,6 +18,7 @@ from support.speech import running, transcribe, wheel_assets, wheel_clips
 from support.systemd_user import running_user_systemd
 from v2m.domain.errors import ModelMissingError
 from v2m.infrastructure import _confine_sockets
+from v2m.infrastructure._confine_files import with_targets
 from v2m.infrastructure.engines._child import spawned
 from v2m.infrastructure.engines._messages import Confined, Failed
 
@@ -96,6 +97,17 @@ def test_a_model_made_of_links_into_a_cache_can_be_read(tmp_path):
     assert text == wheel_clips()[1].text
 
 
+def test_a_link_in_a_model_opens_the_file_it_points_at_and_no_folder(tmp_path):
+    home, model = tmp_path / "home", tmp_path / "home" / "models" / "evil"
+    (home / "folder").mkdir(parents=True)
+    model.mkdir(parents=True)
+    (home / "blob").touch()
+    for name, target in {"file": "blob", "above": ".", "beside": "folder", "nowhere": "none"}.items():
+        (model / name).symlink_to(f"../../{target}")
+    (model / "itself").symlink_to("itself")
+    assert with_targets([model]) == [model, home / "blob"]
+
+
 def test_a_model_that_is_missing_is_told_as_before(tmp_path):
     with pytest.RaisesGroup(pytest.RaisesExc(ModelMissingError, match="is not installed")):
         decode("whisper", model="small", models_dir=str(tmp_path))
@@ -107,7 +119,7 @@ def test_a_model_that_is_missing_is_told_as_before(tmp_path):
 
 # The real process, whose engine is code of somebody who has taken it over.
 TAKEN_OVER = """
-import ctypes, json, os, socket, subprocess, sys, threading
+import ctypes, json, os, platform, resource, socket, subprocess, sys, threading
 from pathlib import Path
 from v2m import worker
 from v2m.domain.errors import EngineError
@@ -115,6 +127,13 @@ from v2m.domain.errors import EngineError
 outside, model, daemon = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
 kept = f"{outside}/kept"
 libc = ctypes.CDLL(None, use_errno=True)
+parent = os.getppid()
+NEW_USER = 0x10000000
+CALLS = {
+    "x86_64": {"clone": 56, "mq_open": 240, "add_key": 248, "keyctl": 250, "ioprio_set": 251, "perf_event_open": 298},
+    "aarch64": {"clone": 220, "mq_open": 180, "add_key": 217, "keyctl": 219, "ioprio_set": 30, "perf_event_open": 241},
+}[platform.machine()]
+EXECVEAT = 322 if platform.machine() == "x86_64" else 281
 
 
 def connect(family, kind, address):
@@ -125,6 +144,23 @@ def connect(family, kind, address):
 def call(function, *arguments):
     if function(*arguments) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def run_from_memory():
+    program = os.memfd_create("x")
+    os.write(program, b"no program")  # AT_EMPTY_PATH: the descriptor itself
+    call(libc.syscall, EXECVEAT, program, b"", None, None, 0x1000)
+
+
+def watch():
+    call(libc.syscall, CALLS["perf_event_open"], ctypes.create_string_buffer(128), parent, -1, -1, 0)
+
+
+def child_in_a_namespace():
+    made = libc.syscall(CALLS["clone"], NEW_USER | 17, None, None, None, None)
+    if made == 0:
+        os._exit(0)
+    call(lambda: made)
 
 
 def shared_memory():
@@ -160,7 +196,23 @@ ATTEMPTS = {
     "ask for an address": lambda: call(libc.socket, socket.AF_NETLINK, socket.SOCK_RAW, 0),
     "connect to the daemon": lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, daemon),
     "run a program": lambda: subprocess.run(["/bin/true"], check=True),
+    "run a program from memory": run_from_memory,
     "attach to its parent": lambda: call(libc.ptrace, 16, os.getppid(), 0, 0),
+    "look at its parent's limits": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
+    "change its parent's priority": lambda: os.setpriority(os.PRIO_PROCESS, parent, os.getpriority(0, parent)),
+    "move its parent to other processors": lambda: os.sched_setaffinity(parent, os.sched_getaffinity(parent)),
+    "change its parent's scheduling": lambda: os.sched_setscheduler(parent, 0, os.sched_param(0)),
+    "change its parent's place at the disk": lambda: call(libc.syscall, CALLS["ioprio_set"], 1, parent, 0),
+    "watch its parent's processor": watch,
+    "make System V memory": lambda: call(libc.shmget, 0, 4096, 0o1600),
+    "make a System V semaphore": lambda: call(libc.semget, 0, 1, 0o1600),
+    "make a System V queue": lambda: call(libc.msgget, 0, 0o1600),
+    "make a POSIX queue": lambda: call(libc.syscall, CALLS["mq_open"], b"v2m", os.O_CREAT | os.O_RDWR, 0o600, None),
+    "make a user of its own": lambda: call(libc.unshare, NEW_USER),
+    "make a child with a user of its own": child_in_a_namespace,
+    "join the network of its parent": lambda: call(libc.setns, os.pidfd_open(parent), 0x40000000),
+    "make a key in the kernel": lambda: call(libc.syscall, CALLS["add_key"], b"user", b"v2m", b"x", 1, -4),
+    "ask the kernel for a key": lambda: call(libc.syscall, CALLS["keyctl"], 0, -4, 0),
     "use io_uring": lambda: call(libc.syscall, 425, 1, ctypes.create_string_buffer(120)),
 }
 ALLOWED = {
@@ -169,6 +221,8 @@ ALLOWED = {
     "import what it has not imported": lambda: __import__("wave"),
     "have memory with a descriptor": lambda: open(f"/proc/self/fd/{os.memfd_create('x')}").read(),
     "start a thread": lambda: threading.Thread(target=int).start(),
+    "choose its own processors": lambda: os.sched_setaffinity(0, os.sched_getaffinity(0)),
+    "limit itself": lambda: resource.prlimit(0, resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)),
 }
 
 
@@ -185,12 +239,21 @@ def told(attempts):
 
 class Engine:
     def load(self):
-        raise EngineError(json.dumps([told(ATTEMPTS), told(ALLOWED)]))
+        raise EngineError(json.dumps([told(ATTEMPTS), told(ALLOWED), dict(os.environ)]))
 
 
 worker.build_engine = lambda *_: Engine()
 worker.main()
 """
+SECRETS = {
+    "OPENAI_API_KEY": "planted",
+    "V2M_CLOUD__API_KEY_CMD": "planted",
+    "HF_TOKEN": "planted",
+    "AWS_SECRET_ACCESS_KEY": "planted",
+    "DB_PASSWORD": "planted",
+    "https_proxy": "http://me:planted@proxy:3128",
+}
+NEEDED = {"CUDA_VISIBLE_DEVICES": "0", "OMP_NUM_THREADS": "2", "NO_PROXY": "localhost"}
 REFUSALS = ("Permission denied", "Operation not permitted")
 
 
@@ -216,11 +279,14 @@ def attempts(tmp_path_factory):
         listener.bind(str(outside / "s"))
         listener.listen()
         before = state_of(outside)
-        said = asyncio.run(scene(str(outside / "s")))
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**SECRETS, **NEEDED}.items():
+                patch.setenv(name, value)
+            said = asyncio.run(scene(str(outside / "s")))
     assert said[0] == Confined(held=True, reason="")
     (failed,) = [message for message in said if isinstance(message, Failed)]
-    refused, allowed = json.loads(failed.message)
-    return refused, allowed, before == state_of(outside)
+    refused, allowed, variables = json.loads(failed.message)
+    return refused, allowed, before == state_of(outside), variables
 
 
 def state_of(folder):
@@ -228,8 +294,8 @@ def state_of(folder):
 
 
 def test_whoever_takes_it_over_reads_nothing_writes_nothing_and_reaches_nobody(attempts):
-    refused, _, untouched = attempts
-    assert len(refused) == 29
+    refused, _, untouched, _ = attempts
+    assert len(refused) == 45
     assert {name: why for name, why in refused.items() if not why.startswith(REFUSALS)} == {}
     assert untouched
 
@@ -238,15 +304,21 @@ def test_what_it_needs_it_can_do(attempts):
     assert set(attempts[1].values()) == {""}
 
 
+def test_its_environment_holds_no_secret_and_what_libraries_need(attempts):
+    variables = attempts[3]
+    assert "planted" not in str(variables)
+    assert variables.items() >= {**NEEDED, "PATH": os.environ["PATH"]}.items()
+
+
 def test_the_filter_of_every_machine_is_a_whole_program():
     for machine in _confine_sockets._MACHINES.values():
         for local in (False, True):
             code = _confine_sockets._program(machine, local=local)
             lines = [code[at : at + 8] for at in range(0, len(code), 8)]
-            for at, line in enumerate(lines[:-2]):
-                jumps = (line[2], line[3]) if line[0] in (0x15, 0x35) else (0, 0)
+            for at, line in enumerate(lines[:-3]):
+                jumps = (line[2], line[3]) if line[0] in (0x15, 0x35, 0x45) else (0, 0)
                 assert all(at + 1 + jump < len(lines) for jump in jumps)
-            assert [line[0] for line in lines[-2:]] == [0x06, 0x06]
+            assert {line[0] for line in lines[-3:]} == {0x06}
 
 
 LOCAL_ONLY = """

@@ -1,22 +1,28 @@
 """`v2m doctor`: what it looks at, that it ends, asks before it mends, and gives nothing away."""
 
 import ast
+import asyncio
 import io
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 import pytest
 
 from support.daemon import BIN, Home, new_home, running_daemon, wait_until
 from support.doctor import QUIET, examine, findings, leave
+from v2m.local._checks.bundle import _log
+from v2m.local._checks.cures import here
+from v2m.local._checks.desktop import IMPORT
 from v2m.local._checks.facts import FACT_S
 from v2m.local._checks.hotkeys import parse_bindings
 from v2m.local._checks.running import CHECKS_S
@@ -163,6 +169,24 @@ def test_what_a_check_says(home: Home, check: str, variables: dict[str, str], ve
         (broken / name).write_bytes(b"no model")
     found = examine(home, check, **{name: value.format(broken=broken) for name, value in variables.items()})[check]
     assert (found["verdict"], says in found["evidence"]) == (verdict, True), found
+
+
+def test_nothing_of_systemd_is_offered_where_it_does_not_run(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home.runtime))
+    assert here(IMPORT) == "v2m daemon restart"
+    bus = f"unix:path={quote(str(home.runtime))}/bus"
+    variables = {
+        "V2M_AUDIO__BACKEND": "auto",
+        "V2M_NOTIFICATIONS__ENABLED": "true",
+        "DBUS_SESSION_BUS_ADDRESS": bus,
+    }
+    found = examine(home, **variables)
+    offered = {name: check["fix"] for name, check in found.items() if check["verdict"] in ("warn", "fail")}
+    assert {"sound-server", "notifications"} <= offered.keys()
+    assert not [fix for fix in offered.values() if "systemctl" in fix]
+    if shutil.which("dbus-daemon"):
+        started = home.run("sh", "-c", f"{offered['notifications']} --print-pid")
+        os.kill(int(started.stdout), signal.SIGTERM)
 
 
 def test_a_clock_that_went_back(home: Home) -> None:
@@ -325,6 +349,19 @@ def test_what_the_daemon_says_of_itself_gives_nothing_away(careless: Home) -> No
     assert not [marker for marker in MARKERS if marker in printed]
 
 
+def test_of_a_log_of_any_size_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    log = tmp_path / "v2m" / "toakd.log"
+    log.parent.mkdir()
+    with log.open("w") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(f"v2m.x: cut\n{LOG}")
+    told = asyncio.run(_log(Scrubber()))
+    assert told[-1] == "2026-11-21 20:00:05,000 INFO v2m.engines: Quetzalcoatl is favoured"
+    assert not [line for line in told if "cut" in line]
+
+
 def test_a_bundle_that_cannot_be_written_is_told(home: Home) -> None:
     done = home.v2m("doctor", "--only", "clock", "--report", home.folder / "no folder" / "x.zip")
     assert (done.returncode, "Traceback" in done.stderr) == (70, False)
@@ -346,6 +383,9 @@ def test_a_bundle_that_cannot_be_written_is_told(home: Home) -> None:
         ("Nov 21 vm toakd[9]:     | a.b.TypeError: hello: there", "  a.b.TypeError"),
         ('vm toakd[9]:   |   File "/home/me/v2m/x.py", line 3, in go', "  x.py, line 3, in go"),
         ("v2m.x: an EngineError it was", "v2m.x: an EngineError it was"),
+        ("v2m.x: é-ABCDEFGHIJ0123456789é", "v2m.x: é…é"),
+        ("v2m.x: " + "a-" * 24_000 + "b", ""),
+        ("v2m.x: " + "so it goes " * 9_000, "v2m.x: " + "so it goes " * 180 + "so it …"),
     ],
 )
 def test_lines_are_scrubbed(line: str, left: str) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,8 +67,11 @@ def relative_socket(home: Home) -> Iterator[None]:
 def foreign_file_at_the_socket(home: Home) -> Iterator[None]:
     home.socket.parent.mkdir(mode=0o700)
     home.socket.write_text("mine")
+    earlier = home.socket.with_name("v2m.sock.aside")
+    earlier.write_text("put there before")
     yield
-    assert home.socket.with_name("v2m.sock.aside").read_text() == "mine"
+    assert earlier.read_text() == "put there before"
+    assert home.socket.with_name("v2m.sock.aside-2").read_text() == "mine"
 
 
 @failure("socket", "Others may reach")
@@ -109,6 +112,17 @@ def second_daemon(home: Home) -> Iterator[None]:
     """In the same home, with audio and rows of its own."""
     with new_home(**QUIET, HOME=str(home.folder)) as other, running_daemon(home), running_daemon(other):
         yield
+
+
+@failure("second-daemon", "does not answer at")
+def daemon_on_another_socket(home: Home) -> Iterator[None]:
+    """A healthy one, which ends in order: what was heard is not cut off."""
+    with new_home(**QUIET, HOME=str(home.folder), XDG_RUNTIME_DIR=str(home.runtime)) as other:
+        other.variables["V2M_SOCKET"] = str(other.socket)
+        other.socket.parent.mkdir(mode=0o700)
+        with running_daemon(other) as daemon:
+            yield
+            assert daemon.process.wait(20) == 0
 
 
 @failure("rivals", "voxtype")
@@ -241,14 +255,27 @@ def damaged_history(home: Home) -> Iterator[None]:
     assert list(path.parent.glob("history.db.corrupt-*"))
 
 
+KILLED_WRITER = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA user_version = 99")
+for _ in range(5):
+    columns = "started_ns, moved_ns, phase, duration_s, raw, text, method, characters, target, engine, language"
+    copied = f"{columns}, error, reason, stages"
+    database.execute(f"INSERT INTO dictation ({copied}) SELECT {copied} FROM dictation LIMIT 1")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @failure("history", "newer v2m")
 def newer_history(home: Home) -> Iterator[None]:
+    """With rows that stand in its journal only, as a newer daemon that was killed leaves them."""
     path = dictated(home)
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+    assert home.run(sys.executable, "-c", KILLED_WRITER, path).returncode == -signal.SIGKILL
     yield
-    assert path.with_name("history.db.newer").exists()
+    assert not list(path.parent.glob("history.db-*"))
+    with closing(sqlite3.connect(path.with_name("history.db.newer"))) as database:
+        assert database.execute("SELECT count(*) FROM dictation").fetchone() == (6,)
 
 
 @failure("recordings", "1 dictations that were not finished")

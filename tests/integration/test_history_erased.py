@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,21 @@ def test_what_to_delete_has_to_be_said_exactly(home):
         assert home.ask("DELETE_HISTORY", all=True)["data"] == {"state": "recording", "deleted": 1, "kept": [open_one]}
         assert home.ask("STOP_RECORDING", wait=True)["status"] == "success"
         assert home.ask("DELETE_HISTORY", older_than_days=0)["data"]["deleted"] == 1
+
+
+def test_what_is_decoded_once_more_is_not_deleted_meanwhile(home):
+    home.variables["V2M_TRANSCRIPTION__SCRIPT_DELAY_S"] = "1"
+    with running_daemon(home), ThreadPoolExecutor(1) as beside:
+        one = dictate(home)
+        retry = beside.submit(home.ask, "RETRY_DICTATION", dictation=one)
+        home.wait_state("transcribing")
+        for which in ({"dictations": [one]}, {"older_than_days": 0}):
+            answer = home.ask("DELETE_HISTORY", **which)["data"]
+            assert (answer["deleted"], answer["kept"]) == (0, [one])
+        assert retry.result()["status"] == "success"
+        assert [row["text"] for row in home.history()] == ["zebra2finch"]
+        assert home.ask("DELETE_HISTORY", dictations=[one])["data"]["deleted"] == 1
+        assert home.spools == []
 
 
 def test_private_mode_leaves_nothing_on_the_disk(home):

@@ -6,12 +6,17 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from support.daemon import BIN, alive, new_home, wait_until
-from v2m.domain.errors import ConfigError
+from support.daemon import BIN, HOME_PREFIX, Home, alive, new_home, sweep_homes, wait_until
+from v2m.domain.errors import AlreadyRunningError, ConfigError
+from v2m.infrastructure.service.lock import held_lock
 from v2m.infrastructure.service.units import quoted, toakd_command, unit_texts
+from v2m.local._daemon_ways import Found
+from v2m.local.daemon import _told
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -28,7 +33,6 @@ SCRIPTED = {
 def home():
     with new_home(**SCRIPTED) as made:
         yield made
-        made.v2m("daemon", "stop")
 
 
 def found(home) -> dict:
@@ -97,6 +101,44 @@ def test_uninstalling_what_was_never_installed_is_no_error(home):
     assert (done.returncode, "Nothing was installed." in done.stderr) == (0, True)
 
 
+def test_uninstalling_takes_away_no_lock_that_is_held_and_no_socket_behind_it(home):
+    runtime = home.runtime / "v2m"
+    runtime.mkdir(mode=0o700)
+    home.socket.touch()
+    with held_lock(runtime / "lock"):
+        assert home.v2m("uninstall").returncode == 0
+        assert {path.name for path in runtime.iterdir()} == {"lock", "v2m.sock"}
+    assert home.v2m("uninstall").returncode == 0
+    assert not runtime.exists()
+
+
+def test_a_lock_that_was_taken_away_meanwhile_locks_nobody_out_of_the_new_one(tmp_path, monkeypatch):
+    path, way = tmp_path / "lock", os.open
+
+    def too_late(name, *flags):
+        """Open what its holder takes away before it is locked."""
+        monkeypatch.undo()
+        fd = way(name, *flags)
+        path.unlink()
+        return fd
+
+    monkeypatch.setattr(os, "open", too_late)
+    with held_lock(path):
+        assert path.read_text() == f"{os.getpid()}\n"
+        with pytest.raises(AlreadyRunningError), held_lock(path):
+            pass
+
+
+def test_of_several_starts_at_once_each_is_a_success(home):
+    words = [BIN / "v2m", "daemon", "start"]
+    for _ in range(2):
+        starts = [subprocess.Popen(words, env=home.variables, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+        said = [start.communicate(timeout=40)[1] for start in starts]
+        assert [start.returncode for start in starts] == [0] * 4, said
+        assert found(home)["running"]
+        assert home.v2m("daemon", "stop").returncode == 0
+
+
 def test_a_daemon_without_systemd_lives_and_ends(home):
     assert home.v2m("daemon", "status").returncode == 69
     assert home.v2m("daemon", "logs").returncode == 69
@@ -117,6 +159,24 @@ def test_a_daemon_without_systemd_lives_and_ends(home):
     assert (stopped.returncode, json.loads(stopped.stdout)["data"]["running"]) == (0, False)
     wait_until(lambda: not alive(second["pid"]), what="the end of the second")
     assert home.v2m("daemon", "stop").returncode == 0, "twice is harmless"
+
+
+def test_a_daemon_that_still_loads_is_said_to_obey_keys():
+    loading = Found(running=True, manager="none", pid=17, state="warming", version="1")
+    assert _told(loading)[1] == "toakd 1 runs without systemd (pid 17): ready for keys, the speech engine loads"
+
+
+def test_no_daemon_outlives_its_home_nor_a_killed_test_run():
+    with new_home(**SCRIPTED) as home:
+        assert home.v2m("daemon", "start").returncode == 0
+        first = found(home)["pid"]
+    assert not alive(first)
+    ended = subprocess.run(["/bin/sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    left = Home(Path(tempfile.mkdtemp(prefix=f"{HOME_PREFIX}{ended}.")), **SCRIPTED)
+    assert left.v2m("daemon", "start").returncode == 0
+    second = found(left)["pid"]
+    sweep_homes()
+    assert (alive(second), left.folder.exists()) == (False, False)
 
 
 def test_a_daemon_that_cannot_start_says_why(home):

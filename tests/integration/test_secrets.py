@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support.daemon import new_home
+from support.doctor import QUIET, findings
 from v2m.domain.errors import ConfigError
 from v2m.infrastructure._secrets import MAX_KEY_BYTES, ApiKey
 
@@ -53,6 +55,37 @@ def test_a_source_that_fails_is_not_replaced_by_the_next(tmp_path, file):
     assert "status 3" in str(failed(command=script(tmp_path, "exit 3"), file=file))
 
 
+def test_what_others_can_write_in_the_working_directory_is_not_heeded_and_doctor_says_so(tmp_path):
+    (tmp_path / ".env").write_text(f"V2M_AUDIO__TAIL_MS=7\nGROQ_API_KEY={KEY}\n")
+    (tmp_path / ".env").chmod(0o646)
+    with new_home(**QUIET) as home:
+
+        def looked():
+            return findings(home.v2m("doctor", "--json", "--only", "secret-files", cwd=tmp_path).stdout)["secret-files"]
+
+        found = looked()
+        assert (found["verdict"], "is not heeded: others may write to it" in found["evidence"]) == ("warn", True)
+        tail = home.v2m("config", "get", "audio.tail_ms", cwd=tmp_path)
+        assert (tail.stdout.split()[0], KEY in tail.stderr) == ("300", False)
+        home.run("sh", "-c", found["fix"], check=True)
+        assert looked()["verdict"] == "ok"
+        assert home.v2m("config", "get", "audio.tail_ms", cwd=tmp_path).stdout.split()[0] == "7"
+        (tmp_path / ".env").chmod(0o644)
+        assert "Others may read" in looked()["evidence"], "as there are keys in it"
+
+
+def test_a_daemon_that_outlives_the_terminal_starts_at_home_wherever_one_is(tmp_path):
+    (tmp_path / ".env").write_text("V2M_AUDIO__TAIL_MS=7\n")
+    with new_home(**QUIET) as home:
+        assert home.v2m("daemon", "start", cwd=tmp_path).returncode == 0
+        try:
+            data = home.ask("GET_CONFIG", keys=["audio.tail_ms"])["data"]
+            pid = home.ask("GET_STATUS")["data"]["pid"]
+            assert (data["settings"][0]["value"], os.readlink(f"/proc/{pid}/cwd")) == (300, str(home.folder))
+        finally:
+            home.v2m("daemon", "stop")
+
+
 def test_a_missing_key_names_the_variable():
     error = failed()
     assert "GROQ_API_KEY" in str(error)
@@ -83,8 +116,8 @@ def test_a_program_that_gives_none_is_named_without_its_arguments_and_output(tmp
 
 def test_a_program_that_is_not_there():
     error = failed(command=["no-such-program-v2m", KEY])
-    assert "no-such-program-v2m" in str(error)
-    assert error.hint == "which no-such-program-v2m"
+    assert "cloud.api_key_cmd cannot be used: No such file" in str(error)
+    assert "no-such-program-v2m" not in f"{error} {error.hint}", "it may be the key, in the wrong place"
     assert "cannot be used" in str(failed(command=["echo\0"]))
 
 

@@ -29,6 +29,25 @@ def home(tmp_path):
         yield home
 
 
+HANGS_UP = """
+import os, signal, sys
+from v2m.main import toakd
+
+class AtTheDaemon:
+    def find_spec(self, name, path=None, target=None):
+        if name == "v2m.daemon":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, AtTheDaemon())
+sys.exit(toakd(["--help"]))
+"""
+
+
+def test_being_told_to_read_the_settings_again_while_it_is_loaded_does_not_end_it():
+    begun = [sys.executable, "-c", HANGS_UP]
+    assert subprocess.run(begun, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode == 0
+
+
 def test_of_twenty_starters_one_lives_and_a_running_recording_goes_on(home):
     with running_daemon(home) as daemon:
         home.ask("START_RECORDING")

@@ -50,6 +50,19 @@ def followed(home, *words):
         process.wait(10)
 
 
+@pytest.mark.parametrize("words", [("status", "--follow"), ("monitor",)], ids=lambda words: words[0])
+def test_what_follows_ends_with_the_program_that_reads_it(home, words):
+    with running_daemon(home):
+        process = subprocess.Popen([BIN / "v2m", *words], env=home.variables, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(10) == 141
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_json_gives_state_since_engine_and_queue(home):
     with running_daemon(home):
         before = time.time()

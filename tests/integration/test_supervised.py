@@ -14,8 +14,9 @@ import pytest
 from support.daemon import ask, new_home, running_daemon, wait_until
 from v2m.domain.errors import StateError
 from v2m.infrastructure.service.sd_notify import SdNotify
-from v2m.infrastructure.service.systemd_socket import is_listened_at, turn_away
+from v2m.infrastructure.service.systemd_socket import turn_away
 from v2m.utils.paths import SERVICE_VARIABLES, take_service_variables
+from v2m.utils.presence import is_listened_at
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,20 @@ def test_over_the_cap_a_key_still_works_and_others_hear_busy(home):
         for peer in idle:
             peer.close()
     wait_until(lambda: ask(home.socket, {"cmd": "PING"})["status"] == "success", what="room")
+
+
+def test_however_many_follow_the_events_who_asks_and_goes_is_answered(home):
+    with ExitStack() as stack:
+        followers = [stack.enter_context(connect(home.socket)) for _ in range(64)]
+        told = []
+        for peer in followers:
+            peer.sendall(frame({"cmd": "SUBSCRIBE"}))
+            told.append(read_frame(peer))
+        assert [reply.get("event") for reply in told] == ["snapshot"] * 32 + [None] * 32
+        assert {reply["error"]["code"] for reply in told[32:]} == {"busy"}
+        for peer in followers[32:]:
+            peer.close()
+        assert [home.v2m("status").returncode for _ in range(2)] == [0, 0]
 
 
 def closed(peer: socket.socket) -> bool:

@@ -1,7 +1,9 @@
 """A real daemon in a private home, and the real programs that talk to it."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from support.audio import write_wav
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 TOAK = BIN / "toak"
+HOME_PREFIX = "v2m h."  # and the pid of the test run
 
 
 def wait_until(condition, timeout_s=20.0, what="it"):
@@ -147,9 +150,33 @@ def ask(path: Path, payload: dict, timeout_s: float = 30.0) -> dict:
 
 @contextmanager
 def new_home(**variables: str):
-    """An empty home in a short path (socket addresses end at 107 bytes)."""
-    with tempfile.TemporaryDirectory(prefix="v2m h.") as folder:
-        yield Home(Path(folder), **variables)
+    """An empty home in a short path (socket addresses end at 107 bytes); a daemon that lives on in it is ended."""
+    with tempfile.TemporaryDirectory(prefix=f"{HOME_PREFIX}{os.getpid()}.") as folder:
+        home = Home(Path(folder), **variables)
+        try:
+            yield home
+        finally:
+            end_daemons(home.folder)
+
+
+def end_daemons(folder: Path) -> None:
+    """Kill what was started with this home, in sessions of its own, and is still there."""
+    mark = b"HOME=" + os.fsencode(folder)
+    for lock in folder.glob("**/lock"):  # beside each socket and each history; it holds its daemon's pid
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(lock.read_text())
+            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda pid=pid: not alive(pid), what=f"the end of {pid}")
+
+
+def sweep_homes() -> None:
+    """Take away the homes of test runs that were killed, and what lives on in them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*.*"):
+        owner = folder.name.removeprefix(HOME_PREFIX).partition(".")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            end_daemons(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Daemon:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802, F821, F722 - the names and types of D-Bus, as dbus-fast reads them
 
+import asyncio
 from contextlib import asynccontextmanager
 
 from dbus_fast import Message, MessageType, PropertyAccess, Variant
@@ -26,9 +27,9 @@ INTERFACE = "org.freedesktop.impl.portal.GlobalShortcuts"
 class Desktop(ServiceInterface):
     """What a desktop does with shortcuts; `gives` are those that the user accepts, None all of them."""
 
-    def __init__(self, *, answer=GRANTED, gives=None):
+    def __init__(self, *, answer=GRANTED, gives=None, answers=True):
         super().__init__(INTERFACE)
-        self.answer, self.gives = answer, gives
+        self.answer, self.gives, self.answers = answer, gives, answers
         self.asked = []  # (name, what was said about it) of each question
         self.closed = 0
         self._bus = None
@@ -67,10 +68,12 @@ class Desktop(ServiceInterface):
         return [GRANTED, {"session_id": Variant("s", "x")}]
 
     @dbus_method()
-    def BindShortcuts(
+    async def BindShortcuts(
         self, handle: "o", session: "o", shortcuts: "a(sa{sv})", parent: "s", options: "a{sv}"
     ) -> "ua{sv}":
         self.asked.append([(name, {key: value.value for key, value in about.items()}) for name, about in shortcuts])
+        while not self.answers:  # the dialog stays open
+            await asyncio.sleep(1)
         given = [
             [name, {"description": about["description"], "trigger_description": Variant("s", f"Press {name}")}]
             for name, about in shortcuts

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import v2m.config
-from v2m.config import Settings, describe, load_settings
+from v2m.config import Settings, describe, load_settings, local_dotenv
 from v2m.domain.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -341,6 +341,67 @@ def test_a_mistake_in_a_dotenv_file_is_named_with_its_line(home: Home) -> None:
 
 def test_keys_of_other_programs_pass_in_a_dotenv_file(home: Home) -> None:
     home.local_dotenv.write_text("DATABASE_URL=x\nBROKEN\nAUDIO__TAIL_MS=nonsense\nOPENAI_API_KEY=y\n")
+    assert load_settings().audio.tail_ms == 300
+
+
+# --- .env of the working directory ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "V2M_CLOUD__API_KEY_CMD=id",
+        "V2M_CLOUD__API_KEY_FILE=/dev/null",
+        "V2M_TRANSCRIPTION__OPENAI__BASE_URL=https://example.com",
+        "V2M_TRANSCRIPTION__OPENAI__PRESET=groq",
+        "V2M_TRANSCRIPTION__BACKEND=openai",
+        "V2M_TRANSCRIPTION__FALLBACK=openai",
+        "V2M_TRANSCRIPTION__WHISPER__MODEL=./model",
+        "V2M_PATHS__STATE_DIR=/tmp",
+        "V2M_OUTPUT__FILE=/tmp/words",
+        'V2M_POLICY=[{"submit": true}]',
+    ],
+)
+def test_a_file_of_the_working_directory_names_no_command_path_address_or_engine(home: Home, line: str) -> None:
+    home.local_dotenv.write_text(f"#\n{line}\n")
+    assert refusal() == (
+        f"{home.local_dotenv}, line 2: {_key_of(line)} cannot be set by a file of the working directory."
+    )
+    home.env_file(f"{line}\n")
+    home.local_dotenv.unlink()
+    assert load_settings().sources[_key_of(line)] == str(home.dotenv)
+
+
+def _key_of(line: str) -> str:
+    return line.partition("=")[0].removeprefix("V2M_").lower().replace("__", ".")
+
+
+def test_nothing_is_taken_from_one_that_others_could_have_written(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    home.local_dotenv.write_text(f"V2M_AUDIO__TAIL_MS=7\nGROQ_API_KEY={SECRET}\n")
+    assert load_settings().audio.tail_ms == 7
+    assert local_dotenv() == (home.local_dotenv, "")
+    for mode in (0o664, 0o646):
+        home.local_dotenv.chmod(mode)
+        settings = load_settings()
+        assert (settings.audio.tail_ms, settings.groq_api_key) == (300, None)
+        assert local_dotenv() == (home.local_dotenv, "others may write to it")
+        assert f"{home.local_dotenv} is not heeded: others may write to it" in caplog.text
+    home.local_dotenv.chmod(0o644)
+    with monkeypatch.context() as patch:  # as if another user had put it there
+        patch.setattr(os, "getuid", lambda: home.local_dotenv.stat().st_uid + 1)
+        settings = load_settings()
+        assert (settings.audio.tail_ms, settings.groq_api_key) == (300, None)
+    caplog.clear()
+    home.local_dotenv.write_text("DATABASE_URL=x\n")
+    home.local_dotenv.chmod(0o666)
+    assert load_settings().audio.tail_ms == 300
+    assert (local_dotenv(), caplog.text) == (None, ""), "it is another program's"
+
+
+def test_one_that_cannot_be_read_as_a_file_is_none(home: Home) -> None:
+    os.mkfifo(home.local_dotenv)
     assert load_settings().audio.tail_ms == 300
 
 

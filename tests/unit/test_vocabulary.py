@@ -69,15 +69,15 @@ def test_an_empty_list_corrects_nothing(entries):
 @pytest.mark.parametrize(
     "entry", ["= get up", "--", "...= dots", " =", "a\nb", "a\x00", "git\udcffhub", "zero\u200bwidth"]
 )
-def test_an_entry_without_a_word_is_refused_and_named(entry):
+def test_an_entry_without_a_word_is_refused_by_its_number(entry):
     with pytest.raises(ValueError, match="names no word") as caught:
         parse_vocabulary(["GitHub", entry])
-    assert repr(entry) in str(caught.value)
+    assert str(caught.value).startswith("entry 2 names")
 
 
-def test_a_text_in_the_place_of_a_word_is_refused_by_its_beginning():
+def test_a_text_in_the_place_of_a_word_is_refused_by_its_number():
     assert parse_vocabulary(["x" * MAX_ENTRY]).terms
-    with pytest.raises(ValueError, match=r"^'xxxxxxxxxxxxxxxxxxxx'… is longer than 200"):
+    with pytest.raises(ValueError, match=r"^entry 1 is longer than 200"):
         parse_vocabulary(["x" * (MAX_ENTRY + 1)])
 
 

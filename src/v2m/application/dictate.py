@@ -1,15 +1,14 @@
 """The one owner of "are we recording?": start, stop, abort, toggle, pause, in the order they were asked for.
 
 Every request takes its turn in one task, so that opening, stopping and aborting never overlap. What was
-captured goes to the outbox, which transcribes and delivers in spoken order.
+captured (`takes.py`) goes to the outbox, which transcribes and delivers in spoken order.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Never, TypeVar
+from typing import TypeVar
 
 from v2m.application.announce import Announcer
 from v2m.application.job import Job
@@ -17,12 +16,13 @@ from v2m.application.ledger import Ledger
 from v2m.application.outbox import Outbox, Ticket
 from v2m.application.pipeline import Pipeline
 from v2m.application.recorder import Open, Recorder
+from v2m.application.takes import Takes
 from v2m.application.turns import Answer, Turns, Work, settle
 from v2m.core.events import EventBus
 from v2m.domain.delivery import Deliver
-from v2m.domain.dictation import DaemonState, Phase, Wishes
-from v2m.domain.errors import BusyError, CaptureError, CaptureReason, StateError, V2mError
-from v2m.domain.events import Discarded, Failed, StateChanged
+from v2m.domain.dictation import DaemonState, Wishes
+from v2m.domain.errors import BusyError, StateError
+from v2m.domain.events import StateChanged
 from v2m.domain.ports import Transcriber
 
 T = TypeVar("T")
@@ -47,15 +47,21 @@ class Dictations:
         self._transcriber = transcriber
         self._ledger = ledger
         self._events = events
-        self._announcer = announcer
-        self._min_recording_ms = min_recording_ms
         self._on_recording = on_recording
         self._turns = Turns()
         self._outbox = Outbox(pipeline, self.changed)
         self._group = asyncio.TaskGroup()
-        self._open: Open | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._paused = False
+        self._takes = Takes(
+            recorder=recorder,
+            outbox=self._outbox,
+            turns=self._turns,
+            ledger=ledger,
+            events=events,
+            announcer=announcer,
+            min_recording_ms=min_recording_ms,
+            changed=self.changed,
+            beside=self._group.create_task,
+        )
         self._closed = False
         self._ended = asyncio.Event()
         self._quiet = asyncio.Event()  # nothing is under way
@@ -68,11 +74,11 @@ class Dictations:
     @property
     def state(self) -> DaemonState:
         """`recording` while the microphone is open, else what the oldest dictation is doing."""
-        if self._open is not None:
+        if self._takes.open is not None:
             return DaemonState.RECORDING
         if (stage := self._outbox.stage) is not None:
             return stage
-        if self._paused:
+        if self._takes.paused:
             return DaemonState.PAUSED
         return DaemonState.WARMING if self._transcriber.state == "warming" else DaemonState.IDLE
 
@@ -81,15 +87,19 @@ class Dictations:
         """How many dictations are on their way."""
         return len(self._outbox)
 
+    def is_queued(self, dictation: int) -> bool:
+        """Tell whether a dictation's audio waits for the engine, or its text for its window."""
+        return dictation in self._outbox
+
     @property
     def recording(self) -> Open | None:
         """The open recording."""
-        return self._open
+        return self._takes.open
 
     @property
     def paused(self) -> bool:
         """Whether new recordings are refused."""
-        return self._paused
+        return self._takes.paused
 
     def changed(self) -> None:
         """Publish the state unless it is what was published last."""
@@ -102,7 +112,7 @@ class Dictations:
             self._shown = now
             self._on_recording(now[0] is DaemonState.RECORDING)
             self.since = time.time()
-            dictation = self._open.dictation if self._open else None
+            dictation = self._takes.open.dictation if self._takes.open else None
             self._events.publish(StateChanged(now[0].value, now[1], dictation))
 
     # --- what can be asked ---
@@ -133,7 +143,7 @@ class Dictations:
         asked_ns = time.monotonic_ns()
 
         async def turn() -> int | Ticket | None:
-            if self._open is None:
+            if self._takes.open is None:
                 return await self.begin(hint, asked_ns, replace(wishes, toggled=True))
             return await self.end(hint, deliver)
 
@@ -149,17 +159,17 @@ class Dictations:
 
     async def pause(self, *, on: bool) -> None:
         """Refuse recordings from now on (what was heard is finished), or take them again."""
-        await self._turns.take(lambda: self._pause(on=on))
+        await self._turns.take(lambda: self._takes.pause(on=on))
 
     async def suspend(self) -> None:
         """Close the open recording, its text held, and let the microphone go. Raises StateError while ending."""
-        await self._turns.take(lambda: self._rest(hold="The machine went to sleep."))
+        await self._turns.take(lambda: self._takes.rest(hold="The machine went to sleep."))
 
     async def wake(self) -> None:
         """Have the microphone made ready anew. Raises StateError while ending."""
 
         async def turn() -> None:
-            if self._open is None and not self._paused:
+            if self._takes.open is None and not self._takes.paused:
                 await self._recorder.renew()
 
         await self._turns.take(turn)
@@ -181,10 +191,10 @@ class Dictations:
 
     def use(self, *, min_recording_ms: int) -> None:
         """Take another limit; between two dictations."""
-        self._min_recording_ms = min_recording_ms
+        self._takes.min_recording_ms = min_recording_ms
 
     def _is_quiet(self) -> bool:
-        return self._open is None and not len(self._outbox)
+        return self._takes.open is None and not len(self._outbox)
 
     def submit(self, job: Job) -> Ticket:
         """Queue audio that was recorded earlier. Raises BusyError, StateError."""
@@ -220,7 +230,7 @@ class Dictations:
         if not self._closed:
             self._closed = True
             try:
-                await self._turns.take(self._rest)
+                await self._turns.take(self._takes.rest)
             finally:
                 self._outbox.close(finish=finish)
                 self._turns.close()
@@ -238,11 +248,11 @@ class Dictations:
 
     def has_abortable(self) -> bool:
         """Tell whether ABORT would find something."""
-        return self._open is not None or self._outbox.abortable() is not None
+        return self._takes.open is not None or self._outbox.abortable() is not None
 
     def _refuse_when_ending(self) -> None:
         if self._closed:
-            raise StateError("The daemon is ending.", hint="toakd")
+            raise StateError("The daemon is ending.", hint="v2m daemon start")
 
     def _refuse_more(self) -> None:
         self._refuse_when_ending()
@@ -252,140 +262,12 @@ class Dictations:
     async def begin(self, hint: Mapping[str, str], asked_ns: int, wishes: Wishes) -> int:
         """Open the microphone; in turn only."""
         self._refuse_more()
-        if self._paused:
-            raise StateError("v2m is paused.", hint="v2m resume")
-        if self._open is not None:
-            raise StateError("A recording is already running.", hint="v2m stop")
-        opened = await self._recorder.open(wishes, hint=hint, asked_ns=asked_ns, beside=self._group.create_task)
-        self._open = opened
-        self._watch = self._group.create_task(self._watched(opened))
-        self.changed()
-        return opened.dictation
+        return await self._takes.begin(hint, asked_ns, wishes)
 
-    async def end(
-        self,
-        hint: Mapping[str, str],
-        deliver: Deliver,
-        *,
-        hold: str = "",
-        lost: CaptureError | None = None,
-        tail: bool = True,
-    ) -> Ticket | None:
-        """Close the microphone and queue what was heard; in turn only. With `hold` the text is not typed by itself.
-
-        `tail`: a word that is being spoken may end.
-        """
-        stopped_ns = time.monotonic_ns()
-        with self._ending() as opened:
-            held_ms = opened.seconds_open * 1000
-            stages = opened.stages()
-            spoken = lost is None and held_ms >= self._min_recording_ms  # nothing more comes, or it is only a tap
-            report = await self._recorder.close(opened, tail=spoken and tail)
-            stages["released"] = round((time.monotonic_ns() - stopped_ns) / 1e6, 2)
-            if lost is None and max(held_ms, report.seconds_since_start * 1000) < self._min_recording_ms:
-                await self._discard(opened, Phase.DISCARDED, "tap")
-                return None
-            if report.samples == 0:
-                await self._silent(opened, lost or _no_audio(report.source))
-            self._announcer.say("Transcribing", sound="stop")
-            await self._ledger.move(opened.dictation, Phase.CAPTURED, duration_s=round(report.seconds, 3))
-            return self._outbox.put(
-                Job(
-                    opened.dictation,
-                    opened.utterance,
-                    report,
-                    deliver,
-                    hint or opened.hint,
-                    stopped_ns,
-                    spool=opened.spool.path,
-                    hold=hold,
-                    sight=opened.sight,
-                    language=opened.language,
-                    stages=stages,
-                )
-            )
-
-    @contextmanager
-    def _ending(self) -> Iterator[Open]:
-        """Give the open recording to whoever ends it; it counts as open until that has been done."""
-        if self._open is None:
-            raise StateError("Nothing is being recorded.", hint="v2m resume" if self._paused else "v2m start")
-        if self._watch is not None:
-            self._watch.cancel()
-        try:
-            yield self._open
-        finally:
-            self._open = self._watch = None
-            self.changed()
-
-    async def _discard(self, opened: Open, phase: Phase, reason: str) -> None:
-        await self._recorder.throw_away(opened, phase, reason)
-        self._announcer.dismiss()
-        self._events.publish(Discarded(opened.dictation, reason))
-
-    async def _silent(self, opened: Open, error: CaptureError) -> Never:
-        await self._recorder.throw_away(opened, Phase.FAILED, str(error), error=error.code)
-        self._events.publish(Failed(opened.dictation, error.code, str(error)))
-        raise error
+    async def end(self, hint: Mapping[str, str], deliver: Deliver, *, hold: str = "") -> Ticket | None:
+        """Close the microphone and queue what was heard; in turn only. With `hold` the text is not typed by itself."""
+        return await self._takes.end(hint, deliver, hold=hold)
 
     async def drop(self, dictation: int | None) -> int:
         """Throw a dictation away; in turn only."""
-        if self._open is not None and dictation in (None, self._open.dictation):
-            with self._ending() as opened:
-                await self._discard(opened, Phase.ABORTED, "aborted")
-                return opened.dictation
-        ticket = self._outbox.abortable(dictation)
-        if ticket is None:
-            raise StateError("There is nothing to throw away.", hint="v2m status")
-        job = ticket.job
-        await self._outbox.abort(ticket, StateError("The dictation was aborted."))
-        if not job.resumed:  # audio and text of an earlier dictation are what they were
-            await self._recorder.forget(job.dictation, job.spool)
-        self._announcer.dismiss()
-        self._events.publish(Discarded(job.dictation, "aborted"))
-        return job.dictation
-
-    async def _pause(self, *, on: bool) -> None:
-        if on:
-            await self._rest()
-        else:
-            await self._recorder.warm()
-        self._paused = on
-        self.changed()
-
-    async def _rest(self, *, hold: str = "") -> None:
-        """End the open recording at once, and let the microphone go; silence has been told by an event."""
-        try:
-            if self._open is not None:
-                with suppress(CaptureError):
-                    await self.end({}, Deliver.TYPE, hold=hold, tail=False)
-        finally:
-            await self._recorder.rest()
-
-    # --- beside it ---
-
-    async def _watched(self, opened: Open) -> None:
-        """End a recording that nobody ends; what was heard is never thrown away."""
-        hold, lost = "", None
-        try:
-            hold = await self._recorder.watch(opened)
-        except CaptureError as error:
-            lost = error
-        if opened.spool.head and (hold or lost):
-            self._announcer.say("Recording ended", hold or str(lost), urgent=True, sound="failed")
-
-        async def close() -> None:
-            if self._open is opened:
-                self._watch = None
-                await self.end({}, Deliver.TYPE, hold=hold, lost=lost)
-
-        self._turns.post(close, self._tell_nobody_asked)
-
-    def _tell_nobody_asked(self, error: V2mError | None) -> None:
-        if error is not None:
-            self._announcer.say(str(error), error.hint or "", urgent=True, sound="failed")
-
-
-def _no_audio(source: str) -> CaptureError:
-    where = source or "the microphone"
-    return CaptureError(f"No audio came from {where}.", reason=CaptureReason.SILENT, hint="v2m devices")
+        return await self._takes.drop(dictation)

@@ -1,7 +1,7 @@
 """Deletes dictations because somebody wants it: audio first, so that what is half deleted is not found as new."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +24,17 @@ class Forgotten:
 
 
 async def forget(
-    *, history: History, spools: SpoolStore, dictations: Sequence[int], until_ns: int | None, shred: bool
+    *,
+    history: History,
+    spools: SpoolStore,
+    dictations: Sequence[int],
+    until_ns: int | None,
+    shred: bool,
+    is_queued: Callable[[int], bool],
 ) -> Forgotten:
     """Delete the named dictations; without names all that began up to `until_ns`, None: all.
+
+    `is_queued` tells whether a dictation's audio is being decoded once more: its words would outlive its row.
 
     Raises:
         ProtocolError: there is none of a name.
@@ -35,7 +43,8 @@ async def forget(
     chosen = await _named(history, dictations) if dictations else [row async for row in _all(history, until_ns)]
     gone, kept = [], []
     for entry in chosen:
-        if entry.phase in FINAL and _silenced(entry, spools, shred=shred):
+        under_way = entry.phase not in FINAL or is_queued(entry.dictation)  # asked in the step that deletes the audio
+        if not under_way and _silenced(entry, spools, shred=shred):
             gone.append(entry.dictation)
         else:
             kept.append(entry.dictation)

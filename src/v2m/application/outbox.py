@@ -43,6 +43,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    def __contains__(self, dictation: int) -> bool:
+        return any(ticket.job.dictation == dictation for ticket in self._tickets)
+
     @property
     def full(self) -> bool:
         """Whether another dictation would have to wait too long."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from v2m.application.announce import Announcer
 from v2m.application.decoding import decoded
@@ -23,6 +24,11 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED: Final = "interrupted"  # the error of a row that is offered
 
+# Stages of such a row, in milliseconds after the start of the daemon that went through them. What was not offered is
+# found again by the next daemon; what two of them did not survive is left to whoever asks for it.
+_TRIES: Final = ("recovering", "recovering_again")
+_TOLD: Final = "offered"
+
 # Where an interrupted dictation comes to rest: text that may have been typed is uncertain, text that
 # was not is held, audio without text is failed until it has been decoded.
 _RESTS = {
@@ -33,6 +39,7 @@ _RESTS = {
     Phase.DELIVERING: Phase.UNCERTAIN,
 }
 _OFFERED: Final = frozenset({Phase.HELD, Phase.UNCERTAIN})
+_LEFT: Final = _OFFERED | {Phase.FAILED}
 
 
 class Again(Protocol):
@@ -67,12 +74,14 @@ class Recovery:
         self._announcer = announcer
         self._again = again
         self._turn = turn
+        self._since_ns = time.monotonic_ns()
         self._found: list[int] = []
         self._chosen: asyncio.Queue[tuple[int, Deliver | None]] = asyncio.Queue()
 
     async def settle(self) -> int:
-        """Bring every unfinished row to rest and give orphan audio a row; return how many were found.
+        """Bring every unfinished row to rest and give orphan audio a row; return how many are to be offered.
 
+        Rows that an earlier daemon found, and did not live to offer, are among them.
         A history that ends with the process knows nothing of the audio that is there: it is left to the one that does.
         """
         if not self._history.durable:
@@ -80,7 +89,9 @@ class Recovery:
         for aside in await asyncio.to_thread(self._spools.mend):
             log.warning("a recording was broken; as it was found it is %s", aside)
         try:
-            self._found = [await self._rest(entry) for entry in await self._history.unfinished()]
+            earlier = [row.dictation for row in await self._history.resting(INTERRUPTED) if _is_unoffered(row)]
+            fresh = [await self._rest(entry) for entry in await self._history.unfinished()]
+            self._found = sorted({*earlier, *fresh})
             known = await self._history.spools()
         except HistoryError as error:
             log.warning("recovery: %s", error)
@@ -111,7 +122,13 @@ class Recovery:
         reason = "The daemon ended before this dictation was finished."
         surely: dict[str, Certainty] = {"certainty": Certainty.UNCERTAIN} if entry.phase is Phase.DELIVERING else {}
         await self._ledger.move(
-            entry.dictation, _RESTS[entry.phase], duration_s=duration_s, error=INTERRUPTED, reason=reason, **surely
+            entry.dictation,
+            _RESTS[entry.phase],
+            duration_s=duration_s,
+            error=INTERRUPTED,
+            reason=reason,
+            stages=_without_marks(entry),
+            **surely,
         )
         return entry.dictation
 
@@ -137,19 +154,42 @@ class Recovery:
         entry = await self._waiting(dictation)
         if entry is None or entry.spool is None:
             return
-        options = TranscribeOptions(entry.language or "auto", live=False)
+        trial = next((name for name in _TRIES if name not in entry.stages), None)
+        if trial is None:
+            reason = f"Two daemons ended while they decoded this dictation; v2m retry {dictation} tries again."
+            await self._note(dictation, reason=reason)
+            return
+        await self._note(dictation, trial)
         try:
-            samples = self._spools.samples(Path(entry.spool))
-            utterance = self._transcriber.open(dictation, self._spools.open_reader(Path(entry.spool)), options)
-            try:
-                heard = await decoded(utterance, samples, dictation=dictation)
-            finally:
-                await utterance.abandon()
+            heard = await self._heard(entry, Path(entry.spool))
         except (StorageError, EngineError) as error:
             log.warning("recovery: %s", error)
-            return
+        except asyncio.CancelledError:  # an orderly end is no sign against the recording
+            await self._note(dictation, stages=_without_marks(entry))
+            raise
+        else:
+            async with self._turn:
+                await self._keep(dictation, heard)
+
+    async def _heard(self, entry: HistoryEntry, spool: Path) -> Transcript:
+        """Raises StorageError, EngineError."""
+        options = TranscribeOptions(entry.language or "auto", live=False)
+        samples = self._spools.samples(spool)
+        utterance = self._transcriber.open(entry.dictation, self._spools.open_reader(spool), options)
+        try:
+            return await decoded(utterance, samples, dictation=entry.dictation)
+        finally:
+            await utterance.abandon()
+
+    async def _note(self, dictation: int, stage: str = "", **changes: Any) -> None:  # noqa: ANN401 - row fields
+        """Write fields of a row that is still what the crash left; nothing happens when somebody else had it."""
         async with self._turn:
-            await self._keep(dictation, heard)
+            row = None if self._ledger.is_late(dictation) else await self._row(dictation)
+            if row is None or row.error != INTERRUPTED or row.phase not in _LEFT:
+                return
+            if stage:
+                changes["stages"] = {**row.stages, stage: round((time.monotonic_ns() - self._since_ns) / 1e6, 2)}
+            await self._ledger.move(dictation, row.phase, **changes)
 
     async def _keep(self, dictation: int, heard: Transcript) -> None:
         """Write down what was heard, unless somebody decoded or deleted it meanwhile."""
@@ -191,6 +231,8 @@ class Recovery:
             urgent=True,
             choices=self._choices(texts[-1]) if texts else {},
         )
+        for row in left:
+            await self._note(row.dictation, _TOLD)
 
     def _choices(self, dictation: int) -> Mapping[str, Callable[[], None]]:
         ways = {"Type it": Deliver.TYPE, "Copy": Deliver.COPY, "Show": None}
@@ -210,6 +252,15 @@ class Recovery:
             except Exception:  # the wall of a choice: it fails, the daemon lives
                 log.exception("a choice failed")
                 self._announcer.say("Not typed", f"Something broke inside v2m. v2m again {dictation}", urgent=True)
+
+
+def _is_unoffered(row: HistoryEntry) -> bool:
+    """Whether a row at rest has something to offer that nobody was told of."""
+    return row.phase in _LEFT and _TOLD not in row.stages and bool(row.text or row.spool)
+
+
+def _without_marks(row: HistoryEntry) -> dict[str, float]:
+    return {name: value for name, value in row.stages.items() if name not in (*_TRIES, _TOLD)}
 
 
 async def expire(*, history: History, spools: SpoolStore, now_ns: int, broken_kept_s: float) -> None:

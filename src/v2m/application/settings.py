@@ -217,8 +217,8 @@ class Configuration:
             self._asked.clear()
             try:
                 await self.reload()
-            except V2mError as error:
-                log.info("nothing changed: %s", error)
+            except V2mError:
+                log.info("nothing changed")  # what is wrong has been told, once
             except Exception:  # the wall of a saved file: the daemon goes on with what it has
                 log.exception("settings could not be applied")
 

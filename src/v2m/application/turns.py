@@ -62,7 +62,7 @@ class Turns:
 
 
 def _ending() -> StateError:
-    return StateError("The daemon is ending.", hint="toakd")
+    return StateError("The daemon is ending.", hint="v2m daemon start")
 
 
 async def settle(result: asyncio.Future[T], work: Work[T]) -> None:

@@ -4,6 +4,7 @@ Descriptors that are open, or arrive later over a socket, are not asked about: t
 recordings and nothing else. https://docs.kernel.org/userspace-api/landlock.html
 """
 
+import contextlib
 import os
 import stat
 import struct
@@ -95,16 +96,18 @@ def _allow(ruleset: int, path: Path, rights: Files) -> None:
 
 
 def with_targets(folders: Iterable[Path], *, at_most: int = 1000) -> list[Path]:
-    """Return the folders and what links in them point at: models of a shared cache are made of links."""
+    """Return the folders and the files that links in them point at: models of a shared cache are made of links.
+
+    A link to a folder is not followed: whoever made the model could open the user's home by it.
+    """
     found = list(folders)
     for folder in list(found):
         seen = 0
-        for where, names, files in os.walk(folder):
-            for name in (*names, *files):
-                entry = Path(where, name)
-                if entry.is_symlink():
-                    found.append(entry.resolve())
-                seen += 1
+        for where, _, files in os.walk(folder):  # links to folders are not among the files
+            for entry in (Path(where, name) for name in files):
+                with contextlib.suppress(OSError):  # it is closed to this user anyhow
+                    found += [entry.resolve()] if entry.is_symlink() and entry.is_file() else []
+            seen += len(files)
             if seen >= at_most:
                 break
     return found

@@ -30,6 +30,10 @@ class DeniedError(PortalError):
     """The user said no."""
 
 
+class UnansweredError(PortalError):
+    """Nobody answered the question that it put to the user."""
+
+
 class SilentError(PortalError):
     """It did not answer, so what was asked may have happened."""
 
@@ -125,7 +129,7 @@ class Portal:
             with contextlib.suppress(PortalError):
                 await self._ask(PORTAL, path, _REQUEST, "Close", "", [])
             if isinstance(error, TimeoutError):
-                raise PortalError("nobody answered its question in time") from error
+                raise UnansweredError("nobody answered its question in time") from error
             raise
         finally:
             del self._answers[path]

@@ -4,16 +4,23 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import shutil
 import signal
 from asyncio.subprocess import DEVNULL as DEVNULL
 from asyncio.subprocess import PIPE as PIPE
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 LOW_PRIORITY = 10  # nice: of a child whose work can wait for a dictation
 MAX_OUTPUT_BYTES: Final = 1 << 24  # of a program that is asked for a line, a key or a text
+# Variables with a secret, by their names; and addresses with a password in them, as proxies have.
+_SECRET: Final = re.compile(
+    r"(^|_)(\w*KEYS?|\w*TOKENS?|\w*SECRETS?|\w*PASS(WORD|WD|PHRASE)?|CREDENTIALS?|COOKIE)(_|$)", re.IGNORECASE
+)
+_WITH_PASSWORD: Final = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,13 @@ class Finished:
         """Return the last line it wrote to standard error, for a message."""
         lines = self.stderr.decode("utf-8", "replace").strip().splitlines()
         return lines[-1][:200] if lines else f"exit status {self.status}"
+
+
+def variables_without_secrets() -> dict[str, str]:
+    """Return our environment for a child that reads what somebody else made: no keys, tokens and passwords."""
+    return {
+        name: value for name, value in os.environ.items() if not (_SECRET.search(name) or _WITH_PASSWORD.search(value))
+    }
 
 
 def find_tool(name: str) -> str | None:
@@ -199,14 +213,20 @@ def run_in_terminal(argv: Sequence[str]) -> int:
 def spawn_detached(argv: Sequence[str], *, output: int) -> int:
     """Start a program that outlives us, in a session of its own, with nothing to read; return its pid.
 
-    What it prints goes to the descriptor `output`. Raises OSError.
+    It starts in the home directory, wherever we are. What it prints goes to the descriptor `output`. Raises OSError.
     """
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
-    return os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions, setsid=True)
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)  # works where the folder has been deleted, too
+    try:
+        os.chdir(home if (home := Path.home()).is_dir() else "/")
+        return os.posix_spawn(argv[0], list(argv), os.environ, file_actions=actions, setsid=True)
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 async def read_some(fd: int) -> bytes:

@@ -92,8 +92,9 @@ async def _printed(command: Sequence[str]) -> str:
     except TimeoutError:
         raise ConfigError(f"{setting} gave no key in {COMMAND_TIMEOUT_S:.0f} s.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-        why = error.strerror if isinstance(error, OSError) else "bad argument"
-        raise ConfigError(f"{setting} cannot be used: {why}.", hint=f"which {command[0]}") from None
+        why = error.strerror if isinstance(error, OSError) else "bad argument"  # and no name: it may be the key itself
+        hint = "It must be a list: the program, then its arguments."
+        raise ConfigError(f"The program of cloud.api_key_cmd cannot be used: {why}.", hint=hint) from None
     if finished.status != 0:
         hint = "Run it in a terminal: it must print the key and nothing before it."
         raise ConfigError(f"{setting} failed with status {finished.status}.", hint=hint)

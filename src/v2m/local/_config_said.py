@@ -74,7 +74,7 @@ def place(sentence: str, text: str | None = None) -> Place:
             text = Path(file).read_text(encoding="utf-8")
         except (OSError, ValueError):
             text = ""
-    rows = text.splitlines()
+    rows = text.removeprefix("\ufeff").splitlines()
     row = rows[line - 1] if line <= len(rows) else ""
     column = int(found["column"]) if found["column"] else _column(row)
     return Place(file, line, column, row)

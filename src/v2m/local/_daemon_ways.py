@@ -9,6 +9,8 @@ from v2m.infrastructure.service.detached import Detached, log_path
 from v2m.infrastructure.service.units import toakd_command
 from v2m.local._private_daemon import ended
 from v2m.local._waiting import until
+from v2m.utils.paths import socket_path
+from v2m.utils.presence import daemon_at
 
 START_S: Final = 10.0  # it listens within 0.1 s, also while it loads
 END_S: Final = 15.0  # 5 s for dictations on their way, and what closing takes
@@ -53,8 +55,7 @@ class UnderSystemd:
 
     async def start(self) -> None:
         """As the protocol says; one that was started by hand makes room first."""
-        if not (await systemd.standing()).pid:
-            await shut_down()
+        await make_room()
         await systemd.start()
 
     async def stop(self) -> None:
@@ -64,8 +65,7 @@ class UnderSystemd:
 
     async def restart(self) -> None:
         """As the protocol says."""
-        if not (await systemd.standing()).pid:
-            await shut_down()
+        await make_room()
         await systemd.restart()
 
     async def found(self) -> Found:
@@ -75,7 +75,7 @@ class UnderSystemd:
             if how.listening:  # whoever connected would start it
                 return Found(running=False, manager="systemd", listening=True, restarts=how.restarts)
             alone = await asked("none")
-            trouble = how.said or how.result
+            trouble = how.why
             return (
                 alone if alone.running else Found(running=False, manager="systemd", trouble=_told(how.active, trouble))
             )
@@ -96,12 +96,14 @@ class Alone:
             raise ClientError("internal", f"{log}: {error.strerror}", f"ls -ld {log.parent}") from error
 
         async def answers() -> bool:
-            return daemon.has_ended() or (await asked("none")).running
+            if daemon.has_ended() and not daemon_at(socket_path()):
+                return True
+            return (await asked("none")).running  # ours, or the one that somebody else started at the same time
 
         if not await until(answers, START_S):
             daemon.kill()
             raise ClientError("timeout", "The daemon does not answer.", "v2m daemon logs")
-        if daemon.has_ended():
+        if daemon.has_ended() and not (await asked("none")).running:
             raise ended(log, daemon.said_before)
 
     async def stop(self) -> None:
@@ -141,6 +143,16 @@ async def asked(manager: str, *, listening: bool = False, restarts: int = 0) -> 
         listening=listening,
         restarts=restarts,
     )
+
+
+async def make_room() -> None:
+    """End a daemon that was started by hand. Raises V2mError, ClientError.
+
+    Where systemd listens there is none, and whoever asked would start the one that is about to be started.
+    """
+    how = await systemd.standing()
+    if not how.pid and not how.listening:
+        await shut_down()
 
 
 async def shut_down() -> bool:

@@ -12,6 +12,7 @@ from v2m.client import AsyncClient, ClientError, CommandError
 from v2m.config import load_settings
 from v2m.domain.delivery import Session
 from v2m.domain.errors import OutputError, V2mError
+from v2m.local._checks.cures import here
 from v2m.local._private_daemon import private_daemon, private_folder
 from v2m.local._recordings import SHORT, write_short_recording
 from v2m.local._virtual_microphone import VirtualMicrophone, find_sound_server, own_name, virtual_microphone
@@ -69,7 +70,7 @@ class Report:
 
     def fail(self, stage: Stage, detail: str, fix: str) -> None:
         """Note a stage that does not work."""
-        self.findings[stage] = Finding(ok=False, detail=detail, fix=fix)
+        self.findings[stage] = Finding(ok=False, detail=detail, fix=here(fix))
 
 
 class _StoppedError(Exception):

@@ -68,7 +68,9 @@ async def _answers(client: AsyncClient, daemon: Process, log: Path) -> None:
 
 def ended(log: Path, said_before: int = 0) -> ClientError:
     """Return what a daemon said that ended at once, behind so many bytes: its sentence, and the hint below it."""
-    text = log.read_bytes()[said_before:].decode("utf-8", "replace")
+    with log.open("rb") as file:
+        file.seek(said_before)
+        text = file.read().decode("utf-8", "replace")
     lines = text.strip().splitlines() or ["It ended at once."]
     said = next((number for number, line in enumerate(lines) if line.startswith(_SAYS)), len(lines) - 1)
     hint = lines[said + 1].strip().removeprefix("→ ") if len(lines) > said + 1 else "toakd"

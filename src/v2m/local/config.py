@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from v2m.client import Client, ClientError, DaemonNotRunningError
-from v2m.domain.errors import ConfigError, V2mError
+from v2m.domain.errors import ConfigError, StateError, V2mError
 from v2m.local import _config_said as said
 from v2m.local._group import Show, Verb, build_group
 
@@ -93,7 +93,7 @@ def _edit(show: Show, *, as_json: bool) -> int:
                 return show({"file": str(path), "changed": False}, None, "Nothing was changed.", as_json=as_json)
             problem = _problem(store, after)
             if problem is None:
-                store.replace(after)
+                _save(store, after, before, draft)
                 done = {"file": str(path), "changed": True, **_reloaded()}
                 return show(done, None, said.done(str(path), done), as_json=as_json)
             if not _again(str(problem), after):
@@ -214,6 +214,8 @@ def _open_editor(draft: Path) -> None:
     from v2m.utils.paths import set_variables
 
     chosen = set_variables(EDITORS)
+    if not chosen and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ClientError("usage", f"There is no terminal for {FALLBACK_EDITOR}.", "v2m config set, or export EDITOR=…")
     words = shlex.split(next((chosen[name] for name in EDITORS if name in chosen), FALLBACK_EDITOR))
     try:
         status = run_in_terminal([*words, str(draft)])
@@ -229,6 +231,37 @@ def _problem(store: "SettingsStore", text: str) -> V2mError | None:
     except ConfigError as error:
         return error
     return None
+
+
+def _save(store: "SettingsStore", text: str, before: str, draft: Path) -> None:
+    """Write what was edited; over what somebody else wrote meanwhile only if the user says so.
+
+    Raises:
+        StateError: it is not written; the draft has become a file that the hint names.
+    """
+    from v2m.infrastructure.settings.file import read_text
+
+    while True:
+        try:
+            store.replace(text, before)
+        except StateError as error:
+            before = read_text(store.path)
+            if not _overwrites(str(error)):
+                kept = draft.rename(store.path.with_name(f"{store.path.name}.edited-{os.getpid()}"))
+                words = shlex.quote(str(kept)), shlex.quote(str(store.path))
+                raise StateError(f"{error} Your text is in {kept}.", hint=" ".join(["diff", *words])) from error
+        else:
+            return
+
+
+def _overwrites(problem: str) -> bool:
+    """Ask whether what was edited shall take the place of what is there now. Nobody to ask: no."""
+    print(problem, file=sys.stderr)  # noqa: T201 - a question
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm(
+        "Overwrite it with your text? (no: your text is kept in another file)", default=False, err=True
+    )
 
 
 def _again(problem: str, text: str) -> bool:

@@ -75,7 +75,8 @@ def _done(act: "Callable[[Way], object] | None") -> "Found":
 def _told(found: "Found") -> tuple[dict[str, object], str, str]:
     under = "under systemd" if found.manager == "systemd" else "without systemd"
     again = f", started again {found.restarts} times by itself" if found.restarts else ""
-    return found.as_data(), f"toakd {found.version} runs {under} (pid {found.pid}): {found.state}{again}", ""
+    state = "ready for keys, the speech engine loads" if found.state == "warming" else found.state
+    return found.as_data(), f"toakd {found.version} runs {under} (pid {found.pid}): {state}{again}", ""
 
 
 # --- logs -------------------------------------------------------------------------------------------------

@@ -3,17 +3,19 @@
 import asyncio
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
 
 from v2m.client import ClientError
-from v2m.domain.errors import ProtocolError
+from v2m.domain.errors import ProtocolError, V2mError
 from v2m.local._entries import database, entries
 from v2m.local._group import Show, Verb, build_group
 
@@ -34,7 +36,23 @@ def build_command(show: Show) -> click.Group:
             "Take in an export, under new ids; nothing that is there changes. No daemon may run.",
         ),
     ]
-    return build_group("history", ABOUT, show, verbs)
+    group = build_group("history", ABOUT, show, verbs)
+    group.context_settings["obj"] = _listed
+    return group
+
+
+def _listed(data: dict[str, Any]) -> dict[str, Any]:
+    """Answer LIST_HISTORY from the file, as a daemon would, `state` null. Raises ClientError."""
+    from v2m.application.entries import entry_data
+    from v2m.infrastructure.history.reader import read_newest
+
+    limit = max(1, data.pop("limit", 20))
+    try:
+        rows = read_newest(database(), limit=limit + 1, **data)
+    except V2mError as error:
+        raise ClientError(error.code, str(error), error.hint) from error
+    entries = [entry_data(row) for row in rows[:limit]]
+    return {"status": "success", "data": {"state": None, "entries": entries, "more": len(rows) > limit}}
 
 
 def _export(show: Show, *, file: str, as_json: bool) -> int:
@@ -93,9 +111,17 @@ def _read(file: str) -> Iterator[IO[bytes]]:
     """Yield what is to be taken in. Raises ClientError."""
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as source:
+            if not _is_fit(source):
+                raise ClientError("usage", f"{file} is neither a file nor a pipe.", "v2m history export FILE makes one")
             yield source
     except OSError as error:
         raise ClientError("usage", f"{file} cannot be read: {error.strerror}.", f"ls -l {file}") from error
+
+
+def _is_fit(source: IO[bytes]) -> bool:
+    """Whether it is something that can end: no device."""
+    mode = os.fstat(source.fileno()).st_mode
+    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 @dataclass
@@ -108,7 +134,12 @@ class _Taken:
 
 
 async def _take(path: Path, source: IO[bytes]) -> _Taken:
-    """Write what is new. Raises HistoryError."""
+    """Write what is new.
+
+    Raises:
+        HistoryError: it cannot be written.
+        ClientError: a line is too long, and nothing after it was read.
+    """
     from v2m.application.entries import entry_data, parse_entry
     from v2m.infrastructure.history.reader import read_entries
     from v2m.infrastructure.history.sqlite import SqliteHistory
@@ -117,7 +148,12 @@ async def _take(path: Path, source: IO[bytes]) -> _Taken:
     try:
         await history.open()
         known = {_mark(entry_data(entry)) for entry in read_entries(path)}
-        for number, line in _lines(source):
+        for number, line in enumerate(iter(partial(source.readline, MAX_LINE), b""), 1):
+            if len(line) == MAX_LINE:
+                told = f"Line {number} is too long for a dictation, and was not read, nor what follows it."
+                raise ClientError("usage", f"{told} Imported {_dictations(found.taken)}.", "v2m history")
+            if not line.strip():
+                continue
             try:
                 entry = parse_entry(_parsed(line), dictation=0)
             except ProtocolError as error:
@@ -138,18 +174,6 @@ async def _take(path: Path, source: IO[bytes]) -> _Taken:
 def _mark(data: dict[str, Any]) -> tuple[str, str, str]:
     """Return what makes two rows the same dictation."""
     return data["started"], data["raw"], data["text"]
-
-
-def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield numbered lines; one that is too long ends where it is too long, and so is no JSON."""
-    number = 0
-    while line := source.readline(MAX_LINE):
-        number += 1
-        rest = line
-        while len(rest) == MAX_LINE and not rest.endswith(b"\n"):
-            rest = source.readline(MAX_LINE)
-        if line.strip():
-            yield number, line
 
 
 def _parsed(line: bytes) -> object:

@@ -1,7 +1,6 @@
 """`v2m install`: the daemon as a service of systemd's user manager, there after every login."""
 
 import asyncio
-import sys
 from functools import partial
 from typing import Any, Final
 
@@ -45,12 +44,12 @@ async def _install(*, harden: bool) -> tuple[dict[str, Any], None, str]:
     from v2m.infrastructure.service import hardening, systemd
     from v2m.infrastructure.service.installation import install
     from v2m.infrastructure.service.units import SERVICE
-    from v2m.local._daemon_ways import shut_down
+    from v2m.local._confinement_probe import COMMAND
+    from v2m.local._daemon_ways import make_room
 
-    trial = await hardening.try_hardening(sys.executable) if harden else None
+    trial = await hardening.try_hardening(COMMAND) if harden else None
     folder = await systemd.unit_folder(units_dir())
-    if not (await systemd.standing()).pid:
-        await shut_down()  # one that was started by hand makes room
+    await make_room()
     done = await install(folder, harden=bool(trial and trial.works))
     said = [f"Wrote {folder / name}" for name in done.written] or ["Everything was installed already."]
     if trial is not None and not trial.works:

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from v2m.utils.paths import (
     state_dir,
     units_dir,
 )
+from v2m.utils.presence import lock_path
 
 HELP: Final = "End the daemon and remove its units; history, settings and models stay, and are named."
 PURGE: Final = "Delete history, recordings, settings and models, too"
@@ -65,8 +67,14 @@ async def _uninstall(*, purge: bool) -> tuple[dict[str, Any], None, str]:
 
 
 def _tidy(runtime: Path) -> None:
-    """Take away what an ended daemon leaves in the runtime directory: its lock, and names nobody listens at."""
-    for name in ("lock", SOCKET_NAME, TOAK_SOCKET_NAME):
-        (runtime / name).unlink(missing_ok=True)
-    if runtime.is_dir() and not any(runtime.iterdir()):
+    """Take away what an ended daemon leaves in the runtime directory; all stays where one was started meanwhile."""
+    from v2m.domain.errors import AlreadyRunningError
+    from v2m.infrastructure.service.lock import held_lock
+
+    if not runtime.is_dir():
+        return
+    with suppress(AlreadyRunningError), held_lock(lock := lock_path(runtime / SOCKET_NAME)):
+        for path in (runtime / SOCKET_NAME, runtime / TOAK_SOCKET_NAME, lock):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
         runtime.rmdir()

@@ -2,13 +2,16 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from v2m.client import MAX_PAYLOAD_SIZE, Client, ClientError, exit_code
+from v2m.client import MAX_PAYLOAD_SIZE, Client, ClientError, DaemonNotRunningError, exit_code
 from v2m.ui import answers
 from v2m.ui._verbs import COMMANDS, DISPLAY_VARIABLES
 from v2m.utils.paths import set_variables
+
+Alone = Callable[[dict[str, Any]], dict[str, Any]]  # answers a command without the daemon. Raises ClientError
 
 PAGE = 200  # rows asked for at once; a page of long dictations stays below the frame's cap
 
@@ -48,13 +51,15 @@ def text_of(argument: str) -> str:
     return text.removesuffix("\n")
 
 
-def reply_to(cmd: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the daemon's whole answer; without one an answer of the same shape, `state` null."""
+def reply_to(cmd: str, data: dict[str, Any], alone: Alone | None = None) -> dict[str, Any]:
+    """Return the daemon's whole answer; without one that of `alone`, else a refusal: the same shape, `state` null."""
     try:
         with Client() as client:
             if cmd == "LIST_HISTORY":
                 return _history(client, data)
             return client.request(cmd, complete(cmd, data))
+    except DaemonNotRunningError as error:
+        return refusal(error) if alone is None else alone(data)
     except ClientError as error:
         return refusal(error)
 
@@ -125,7 +130,10 @@ def line_of_json(value: dict[str, Any]) -> str:
 
 
 def monitor(names: list[str]) -> int:
-    """Print one line per event until the daemon ends."""
+    """Print one line per event until the daemon ends, or nobody reads them."""
+    from v2m.ui.reader import end_with_reader
+
+    end_with_reader()
     try:
         for event in Client().events(names):
             print(line_of_json(event), flush=True)

@@ -78,11 +78,11 @@ def _delete(
 
 
 def _show(*, dictation: int, as_json: bool) -> Action:
-    return partial(_show_one, dictation, as_json=as_json)
+    return partial(_show_one, dictation, click.get_current_context().obj, as_json=as_json)
 
 
-def _show_one(dictation: int, *, as_json: bool) -> int:
-    reply = ask.reply_to("LIST_HISTORY", {"limit": 1, "before": dictation + 1})
+def _show_one(dictation: int, alone: ask.Alone | None, *, as_json: bool) -> int:
+    reply = ask.reply_to("LIST_HISTORY", {"limit": 1, "before": dictation + 1}, alone)
     if reply.get("status") != "success":
         return ask.show("LIST_HISTORY", reply, as_json=as_json)
     entry = next(iter(reply["data"]["entries"]), None)

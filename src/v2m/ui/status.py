@@ -8,11 +8,15 @@ from typing import Any, Final
 
 import click
 
-from v2m.client import Client, ClientError
+from v2m.client import Client, ClientError, DaemonNotRunningError
 from v2m.ui import answers, ask
+from v2m.ui.reader import end_with_reader
+from v2m.utils.paths import BadSocketPathError, socket_path
+from v2m.utils.presence import daemon_at, is_listened_at
 
 FORMATS: Final = ("text", "json", "waybar")
 RETRY_S: Final = 0.5  # a daemon that is started again is back within two seconds
+ENDING_S: Final = 15.0  # a daemon that hung up on us may take to end: TimeoutStopSec of its unit, and a little
 EVENTS: Final = ("state_changed", "degraded")
 OFF: Final = "off"
 _SHORT: Final = {  # what stands in the bar; bars choose pictures by `alt` and colours by `class`
@@ -54,6 +58,7 @@ def _once(data: Mapping[str, Any], *, as_json: bool) -> int:
 
 def run(form: str) -> int:
     """Print a line whenever what it shows has changed; ends with the program that reads it."""
+    end_with_reader()
     said = None
     for now in changes():
         line = _LINES[form](now)
@@ -64,11 +69,18 @@ def run(form: str) -> int:
 
 
 def changes(client: Callable[[], Client] = Client) -> Iterator[dict[str, Any]]:
-    """Yield what the daemon shows: first what is, then after every change; `state` is `off` while it does not run."""
+    """Yield what the daemon shows: first what is, then after every change; `state` is `off` while it does not run.
+
+    Where systemd would start it for whoever connects, nobody connects before somebody else has had it started.
+    """
+    left, until = None, 0.0  # the daemon that hung up on us, and how long it may take to end
     while True:
         now: dict[str, Any] = {}
         try:
+            if _starts_one(left if time.monotonic() < until else None):
+                raise DaemonNotRunningError
             for event in client().events(EVENTS):
+                left = event["data"].get("pid", left)
                 now = _after(now, event)
                 if now["engine"] is None and now["state"] == "idle":  # it was loading when we came
                     with client() as asking:
@@ -76,8 +88,18 @@ def changes(client: Callable[[], Client] = Client) -> Iterator[dict[str, Any]]:
                 yield now
         except ClientError:
             pass
+        until = time.monotonic() + ENDING_S if now else until
         yield {"state": OFF, "since": None, "queue": 0, "engine": None, "degraded": {}}
         time.sleep(RETRY_S)
+
+
+def _starts_one(left: int | None) -> bool:
+    """Tell whether connecting would have systemd start a daemon; `left` is one that answers no more while it ends."""
+    try:
+        path = socket_path()
+    except BadSocketPathError:
+        return False
+    return is_listened_at(path) and daemon_at(path) in (0, left)
 
 
 def _after(now: Mapping[str, Any], event: Mapping[str, Any]) -> dict[str, Any]:

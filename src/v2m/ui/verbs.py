@@ -72,6 +72,7 @@ class _Group(click.Group):
         local = self._local[cmd_name](ask.present)
         if isinstance(own, click.Group) and isinstance(local, click.Group):  # some of its verbs need no daemon
             own.commands.update(local.commands)
+            own.context_settings = {**own.context_settings, **local.context_settings}  # what answers without a daemon
             return own
         return local
 
@@ -110,16 +111,17 @@ def _command(verb: str, cmd: str) -> click.Command:
         data = said | {key: value for key, value in values.items() if value is not None and value != ()}
         if stream and not as_json:
             return partial(pipe.run, cmd, data)
-        return partial(_ask, cmd, {**data, "deliver": "none"} if stream else data, as_json=as_json)
+        alone: ask.Alone | None = click.get_current_context().obj
+        return partial(_ask, cmd, {**data, "deliver": "none"} if stream else data, alone, as_json=as_json)
 
     options = [*([_pipe_option()] if piped else []), _json_option()]
     return click.Command(verb, params=[*parameters, *options], callback=act, help=sentence)
 
 
-def _ask(cmd: str, data: dict[str, Any], *, as_json: bool) -> int:
+def _ask(cmd: str, data: dict[str, Any], alone: ask.Alone | None = None, *, as_json: bool) -> int:
     if "text" in data:
         data["text"] = ask.text_of(data["text"])
-    return ask.show(cmd, ask.reply_to(cmd, data), as_json=as_json)
+    return ask.show(cmd, ask.reply_to(cmd, data, alone), as_json=as_json)
 
 
 def _parameters(field: Field, *, streams: bool) -> list[click.Parameter]:

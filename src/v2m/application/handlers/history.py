@@ -84,6 +84,7 @@ class HistoryHandlers:
                 dictations=command.dictations,
                 until_ns=None if days is None else time.time_ns() - int(days * DAY_NS),
                 shred=command.shred,
+                is_queued=self._dictations.is_queued,
             )
         )
         return {"deleted": done.deleted, "kept": list(done.kept)}

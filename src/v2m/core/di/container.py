@@ -25,37 +25,27 @@ from v2m.application.handlers import (
     RecordingHandlers,
     SettingsHandlers,
 )
-from v2m.application.handover import Handover
 from v2m.application.hotkey import Hotkey
-from v2m.application.ledger import Ledger
-from v2m.application.pipeline import Pipeline
 from v2m.application.receipts import Receipts
-from v2m.application.recorder import Recorder
-from v2m.application.recover import Recovery, expire
+from v2m.application.recover import expire
 from v2m.application.settings import Configuration
-from v2m.application.sign import Sign
 from v2m.application.status import Status
-from v2m.application.switches import MicrophoneSwitch, TranscriberSwitch
 from v2m.application.tongue import Tongue
 from v2m.config import Settings
 from v2m.core.command_bus import CommandBus
-from v2m.core.di.adapters import make_media, make_microphone, make_notifier, open_history
-from v2m.core.di.beside import Beside, make_gauges
+from v2m.core.di.adapters import make_media, make_notifier
 from v2m.core.di.ears import Ears, Job
-from v2m.core.di.live import Live, limits, make_configuration, shown
+from v2m.core.di.live import Live, make_configuration
+from v2m.core.di.ports import Ports, open_ports
 from v2m.core.di.settings import Found, SettingsStore
-from v2m.core.di.speech import known_languages, make_transcriber
-from v2m.core.di.ways_out import Overrides, WaysOut, connect, open_ways_out
+from v2m.core.di.use_cases import UseCases, build_use_cases
+from v2m.core.di.ways_out import Overrides
 from v2m.core.events import EventBus
 from v2m.core.ipc_protocol import Request
 from v2m.core.logging import configure
-from v2m.domain.delivery import Deliver, Delivery
 from v2m.domain.errors import PermissionDeniedError, StateError
-from v2m.domain.offers import locale_language
-from v2m.domain.ports import History, Transcriber
-from v2m.infrastructure._spool import SpoolDirectory
 from v2m.infrastructure.service.lock import held_lock
-from v2m.utils.paths import is_supervised, journal_stream, set_variables
+from v2m.utils.paths import is_supervised, journal_stream
 
 __all__ = ["Container", "Overrides", "build_container"]
 
@@ -121,19 +111,8 @@ async def build_container(
     async with AsyncExitStack() as stack:
         ears = Ears(overrides.notifier or make_notifier(settings), stack)
         _claim(settings.paths.state(), stack)
-        ports = await _open_ports(settings, overrides, ears, stack)
+        ports = await open_ports(settings, overrides, ears, stack)
         yield await _assemble(found, ports, ears, overrides, shut_down)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    """The opened adapters."""
-
-    spools: SpoolDirectory
-    microphone: MicrophoneSwitch
-    history: History
-    transcriber: TranscriberSwitch
-    out: WaysOut
 
 
 def _claim(state: Path, stack: AsyncExitStack) -> None:
@@ -143,37 +122,6 @@ def _claim(state: Path, stack: AsyncExitStack) -> None:
         stack.enter_context(held_lock(state / "lock"))
     except (OSError, PermissionDeniedError) as error:
         log.warning("the state directory cannot be locked: %s", error)  # the user is told when it is written to
-
-
-async def _open_ports(settings: Settings, overrides: Overrides, ears: Ears, stack: AsyncExitStack) -> _Ports:
-    """Open what a pressed key needs first; what was opened is on the stack."""
-    spools = stack.enter_context(
-        SpoolDirectory(
-            settings.paths.spool(),
-            max_recording_s=settings.audio.max_recording_s,
-            on_degraded=ears.degraded("storage"),
-            on_restored=ears.restored("storage"),
-        )
-    )
-    microphone = MicrophoneSwitch(overrides.microphone or make_microphone(settings))
-    stack.push_async_callback(microphone.aclose)
-    history = overrides.history or await open_history(settings, ears.degraded("history"))
-    stack.push_async_callback(history.aclose)
-    transcriber = TranscriberSwitch(overrides.transcriber or make_transcriber(settings, ears.engine_changed, ears.sent))
-    stack.push_async_callback(transcriber.aclose)
-    out = await open_ways_out(settings, overrides, ears, stack)
-    return _Ports(spools, microphone, history, transcriber, out)
-
-
-def _tongue(settings: Settings, transcriber: Transcriber) -> Tongue:
-    locale = set_variables(("LC_ALL", "LC_MESSAGES", "LANG"))
-    return Tongue(
-        transcriber,
-        language=settings.transcription.language,
-        profiles=settings.profile.languages(),
-        known=known_languages(settings),
-        desktop=locale_language(*(locale.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))),
-    )
 
 
 def _first_time(marker: Path) -> bool:
@@ -187,115 +135,25 @@ def _first_time(marker: Path) -> bool:
     return True
 
 
-def _recorder(settings: Settings, ports: _Ports, tongue: Tongue, ledger: Ledger, ears: Ears) -> Recorder:
-    audio = settings.audio
-    return Recorder(
-        microphone=ports.microphone,
-        spools=ports.spools,
-        transcriber=ports.transcriber,
-        ledger=ledger,
-        events=ears.events,
-        announcer=ears.announcer,
-        aim=ports.out.aim,
-        sign=Sign(
-            announcer=ears.announcer,
-            events=ears.events,
-            degraded=ears.degraded("capture"),
-            restored=ears.restored("capture"),
-        ),
-        limits=limits(settings),
-        tongue=tongue,
-        tail_ms=audio.tail_ms,
-        private=not settings.history.enabled,
-    )
-
-
-def _dictations(
-    settings: Settings,
-    ports: _Ports,
-    recorder: Recorder,
-    handover: Handover,
-    ledger: Ledger,
-    ears: Ears,
-    beside: Beside,
-) -> Dictations:
-    """Return what records and delivers; from now on there is a state that can be heard of."""
-    dictations = Dictations(
-        recorder=recorder,
-        pipeline=Pipeline(handover=handover, ledger=ledger, events=ears.events, announcer=ears.announcer),
-        transcriber=ports.transcriber,
-        ledger=ledger,
-        events=ears.events,
-        announcer=ears.announcer,
-        min_recording_ms=settings.audio.min_recording_ms,
-        on_recording=beside.on_recording,
-    )
-    ears.state_changed = dictations.changed
-    ears.recording = lambda: dictations.recording
-    return dictations
-
-
-def _status(
-    settings: Settings, ports: _Ports, tongue: Tongue, dictations: Dictations, ears: Ears, beside: Beside
-) -> Status:
-    return Status(
-        dictations=dictations,
-        deliverer=ports.out.deliverer,
-        transcriber=ports.transcriber,
-        tongue=tongue,
-        degradations=ears.degradations,
-        **shown(settings),
-        hotkeys=beside.hotkeys,
-        gauges=make_gauges(),
-        history=ports.history,
-    )
-
-
-def _recovery(
-    ports: _Ports, ledger: Ledger, dictations: Dictations, handover: Handover, announcer: Announcer
-) -> Recovery:
-    async def again(dictation: int, text: str, where: Deliver, hint: Mapping[str, str], *, language: str) -> Delivery:
-        return await dictations.see_through(lambda: handover.again(dictation, text, where, hint, language=language))
-
-    return Recovery(
-        history=ports.history,
-        ledger=ledger,
-        spools=ports.spools,
-        transcriber=ports.transcriber,
-        announcer=announcer,
-        again=again,
-        turn=handover.turn,
-    )
-
-
-def _chores(settings: Settings, ports: _Ports, tongue: Tongue, announcer: Announcer) -> Sequence[Job]:
+def _chores(live: Live, ports: Ports, tongue: Tongue, announcer: Announcer) -> Sequence[Job]:
     """Return what is done beside the dictations."""
-    kept_s = settings.history.keep_audio_trouble_s
+    marker = live.settings.paths.state() / "told-language"
 
     async def keep() -> None:
         while True:
+            kept_s = live.settings.history.keep_audio_trouble_s  # of now
             await expire(history=ports.history, spools=ports.spools, now_ns=time.time_ns(), broken_kept_s=kept_s)
             await asyncio.sleep(SWEEP_S)
 
     async def tell_language() -> None:
-        await tongue.tell_once(announcer, lambda: _first_time(settings.paths.state() / "told-language"))
+        await tongue.tell_once(announcer, lambda: _first_time(marker))
 
     return keep, tell_language
 
 
-async def _assemble(
-    found: Found, ports: _Ports, ears: Ears, overrides: Overrides, shut_down: Callable[[bool], None]
-) -> Container:
-    """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
-    settings, events, announcer = found.settings, ears.events, ears.announcer
-    tongue = _tongue(settings, ports.transcriber)
-    ledger = Ledger(ports.history, on_trouble=ears.degraded("history"))
-    handover, thoughts, preview = connect(ports.out, ears, ledger, ports.history, ports.spools)
-    recorder = _recorder(settings, ports, tongue, ledger, ears)
-    beside = Beside(settings, ears)
-    dictations = _dictations(settings, ports, recorder, handover, ledger, ears, beside)
-    status = _status(settings, ports, tongue, dictations, ears, beside)
-    live = Live(
+def _live(settings: Settings, overrides: Overrides, ports: Ports, made: UseCases, ears: Ears) -> Live:
+    """Return what exchanges settings while all of this runs."""
+    return Live(
         settings=settings,
         overrides=overrides,
         ears=ears,
@@ -304,13 +162,25 @@ async def _assemble(
         spools=ports.spools,
         history=ports.history,
         out=ports.out,
-        thoughts=thoughts,
-        tongue=tongue,
-        recorder=recorder,
-        dictations=dictations,
-        status=status,
+        thoughts=made.thoughts,
+        tongue=made.tongue,
+        recorder=made.recorder,
+        dictations=made.dictations,
+        status=made.status,
     )
-    configuration = make_configuration(found, live)
+
+
+def _bus(
+    live: Live,
+    configuration: Configuration,
+    ports: Ports,
+    made: UseCases,
+    events: EventBus,
+    shut_down: Callable[[bool], None],
+) -> CommandBus:
+    """Return what runs each command's handler."""
+    dictations, handover, status, tongue = made.dictations, made.handover, made.status, made.tongue
+    media = make_media(live.settings)
     groups = (
         SettingsHandlers(configuration),
         DaemonHandlers(dictations=dictations, status=status, shut_down=shut_down),
@@ -325,29 +195,38 @@ async def _assemble(
             dictations=dictations,
             handover=handover,
             deliverer=ports.out.deliverer,
-            files=Files(transcriber=ports.transcriber, media=make_media(settings), tongue=tongue, events=events),
+            files=Files(transcriber=ports.transcriber, media=media, tongue=tongue, events=events),
         ),
         HistoryHandlers(
             dictations=dictations,
             handover=handover,
-            thoughts=thoughts,
+            thoughts=made.thoughts,
             history=ports.history,
             spools=ports.spools,
             transcriber=ports.transcriber,
             tongue=tongue,
         ),
     )
-    bus = CommandBus(ChainMap(*(group.table() for group in groups)), COMMANDS.values())
-    recovery = _recovery(ports, ledger, dictations, handover, announcer)
-    await recovery.settle()
-    jobs: list[Callable[[], Any]] = [ports.microphone.warm, ports.transcriber.run, dictations.run, announcer.run]
-    jobs += [*_chores(settings, ports, tongue, announcer), thoughts.run, ledger.run, configuration.run]
-    ears.receipts = receipts = Receipts(ledger)
-    jobs += [recovery.run, receipts.run]
-    jobs += [preview.run] if preview is not None else []
+    return CommandBus(ChainMap(*(group.table() for group in groups)), COMMANDS.values())
+
+
+async def _assemble(
+    found: Found, ports: Ports, ears: Ears, overrides: Overrides, shut_down: Callable[[bool], None]
+) -> Container:
+    """Connect the use cases; what an earlier life left is brought to rest before the first key is obeyed."""
+    settings, events, announcer = found.settings, ears.events, ears.announcer
+    made = build_use_cases(settings, ports, ears)
+    dictations, microphone, transcriber = made.dictations, ports.microphone, ports.transcriber
+    live = _live(settings, overrides, ports, made, ears)
+    configuration = make_configuration(found, live)
+    bus = _bus(live, configuration, ports, made, events, shut_down)
+    await made.recovery.settle()
+    ears.receipts = receipts = Receipts(made.ledger)
     hotkey = Hotkey(dictations=dictations, events=events, announcer=announcer)
-    jobs += beside.jobs(
-        dictations=dictations, hotkey=hotkey, microphone=ports.microphone, transcriber=ports.transcriber
-    )
+    jobs: list[Callable[[], Any]] = [microphone.warm, transcriber.run, dictations.run, announcer.run]
+    jobs += [*_chores(live, ports, made.tongue, announcer), made.thoughts.run, made.ledger.run, configuration.run]
+    jobs += [made.recovery.run, receipts.run]
+    jobs += [made.preview.run] if made.preview is not None else []
+    jobs += made.beside.jobs(dictations=dictations, hotkey=hotkey, microphone=microphone, transcriber=transcriber)
     most = settings.daemon.max_connections
-    return Container(dictations, hotkey, events, bus, status, announcer, configuration, receipts, most, jobs)
+    return Container(dictations, hotkey, events, bus, made.status, announcer, configuration, receipts, most, jobs)

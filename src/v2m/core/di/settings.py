@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from v2m._settings_change import is_live, is_writable, names_a_folder
 from v2m._settings_layers import SECRETS_HINT, Layer
-from v2m._settings_values import shown
+from v2m._settings_values import unfit
 from v2m._settings_view import entries, no_such_setting, values_of
 from v2m.config import (
     Settings,
@@ -22,7 +22,7 @@ from v2m.config import (
     user_file,
 )
 from v2m.core.di.speech import check_settings
-from v2m.domain.errors import ConfigError, StorageError
+from v2m.domain.errors import ConfigError, StateError, StorageError
 from v2m.infrastructure.settings.file import locked_folder, read_text, replace_file
 from v2m.infrastructure.settings.watch import SavedFiles
 from v2m.utils.paths import config_dir, set_variables, state_dir
@@ -93,17 +93,24 @@ class SettingsStore:
         with locked_folder(self.path.parent):
             before = read_text(self.path)
             after = edited(before, changes)
-            settings = merge(_placed(read_layers(self._arguments, config_file=self._named, text=after), self, changes))
-            check_settings(settings)
+            layers = read_layers(self._arguments, config_file=self._named, text=after)
+            check_settings(merge(_placed(layers, self, changes)))
             if after != before:
                 self._replace(after, before)
-        return settings
+        return merge(layers)
 
-    def replace(self, text: str) -> Settings:
-        """Write the whole file; return the settings of then. Raises as `change`, and nothing is written then."""
+    def replace(self, text: str, before: str) -> Settings:
+        """Write the whole file, in which `before` was read; return the settings of then.
+
+        Raises:
+            StateError: it holds something else by now; nothing is written.
+            ConfigError, StorageError, BusyError: nothing is written.
+        """
         settings = self.check(text)
         with locked_folder(self.path.parent):
-            self._replace(text, read_text(self.path))
+            if read_text(self.path) != before:
+                raise StateError(f"{self.path} was changed meanwhile, perhaps by v2m config set.")
+            self._replace(text, before)
         return settings
 
     def _replace(self, text: str, before: str) -> None:
@@ -163,7 +170,7 @@ def _check(key: str, value: object, *, guarded: bool) -> None:
     if guarded and names_a_folder(key, value):
         raise ConfigError(f"{key} cannot be set to a folder over the socket, only to a model's name.", hint=_GUARD)
     if value is not None and type(value) not in kind.toml:
-        raise ConfigError(f"{key} must be {kind.allowed}, not {shown(value)}.")
+        raise ConfigError(unfit(key, f"must be {kind.allowed}", value, kind))
 
 
 def _what(kind: str) -> str:

@@ -47,6 +47,9 @@ class History(Protocol):
     async def unfinished(self) -> Sequence[HistoryEntry]:
         """Return rows whose phase is not final: what a crash left."""
 
+    async def resting(self, error: str) -> Sequence[HistoryEntry]:
+        """Return rows that came to rest undelivered, or perhaps so, with this error, oldest first."""
+
     async def spools(self) -> set[str]:
         """Return the paths of all kept audio."""
 

@@ -85,15 +85,17 @@ def parse_vocabulary(entries: Iterable[str]) -> Vocabulary:
 
     Raises:
         ValueError: an entry has no word with a letter or digit, is too long, or holds what cannot be seen. The
-            message is for the user.
+            message is for the user, and quotes no word of theirs.
     """
     sounds: dict[str, dict[str, None]] = {}
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         word, _, spellings = (part.strip() for part in entry.partition("="))
         if len(entry) > MAX_ENTRY:
-            raise ValueError(f"{entry[:20]!r}… is longer than {MAX_ENTRY} characters: list one word an entry")
+            raise ValueError(f"entry {number} is longer than {MAX_ENTRY} characters: list one word an entry")
         if (not letters(word) and entry.strip()) or not entry.isprintable():
-            raise ValueError(f"{entry!r} names no word; write a word, or: word = how it sounds, how else it sounds")
+            raise ValueError(
+                f"entry {number} names no word; write a word, or: word = how it sounds, how else it sounds"
+            )
         if word:
             heard = (" ".join(spelling.split()) for spelling in spellings.split(","))
             sounds.setdefault(" ".join(word.split()), {}).update(dict.fromkeys(filter(letters, heard)))

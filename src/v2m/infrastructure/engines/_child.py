@@ -7,7 +7,7 @@ import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from v2m.infrastructure._run import end_group
+from v2m.infrastructure._run import end_group, variables_without_secrets
 from v2m.infrastructure.engines._messages import Message, Unpacker, send_now
 
 
@@ -61,6 +61,7 @@ async def spawned(argv: Sequence[str], brief: bytes) -> AsyncIterator[Child]:
                 pass_fds=[theirs.fileno(), briefing],
                 stdin=DEVNULL,
                 stdout=DEVNULL,
+                env=variables_without_secrets(),
                 start_new_session=True,
             )
         yield Child(process, ours)

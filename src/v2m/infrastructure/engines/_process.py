@@ -137,7 +137,7 @@ class WorkerProcess:
         """End the process; whoever waits for a text gets an EngineError. Twice is fine."""
         if not self._closed:
             self._closed = True
-            self._change("unloaded", EngineError("The speech engine was stopped.", hint="toakd"))
+            self._change("unloaded", EngineError("The speech engine was stopped.", hint="v2m daemon start"))
         for utterance in self._jobs:
             await utterance.abandon()
         self._wanted.set()

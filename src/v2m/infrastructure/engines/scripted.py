@@ -157,7 +157,7 @@ class ScriptedTranscriber:
     async def wait_ready(self) -> None:
         """Return at once. Raises EngineError after `aclose`."""
         if self._closed:
-            raise EngineError("The speech engine was stopped.", hint="toakd")
+            raise EngineError("The speech engine was stopped.", hint="v2m daemon start")
 
     async def run(self) -> None:
         """Return at once: there is no process to look after."""

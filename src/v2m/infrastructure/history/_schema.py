@@ -135,7 +135,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     if len(MIGRATIONS) < version < _MOST_VERSIONS:
         raise NewerSchemaError(
             f"{path} was written by a newer v2m (schema {version}, this one knows {len(MIGRATIONS)}).",
-            hint="Install the newer v2m again, or move the file away to begin a new history.",
+            hint="Install the newer v2m again, or begin a new history as v2m doctor says.",
         )
     if version not in range(len(MIGRATIONS) + 1) or _tables(database) != _tables_of(version):
         raise damage("its tables are not those of its version")

@@ -1,9 +1,10 @@
 """Searching: whatever a user typed becomes a condition that is never syntax."""
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
 
-from v2m.infrastructure.history._rows import to_text
+from v2m.domain.dictation import HistoryEntry
+from v2m.infrastructure.history._rows import select, to_text
 from v2m.infrastructure.history._rules import search_words
 
 # The index marks what is deleted and drops it when its parts are merged, which this does at once.
@@ -13,7 +14,20 @@ _BY_WORDS = "SELECT rowid FROM dictation_words WHERE dictation_words MATCH :word
 _BY_TEXT = r"(raw LIKE :literal ESCAPE '\' OR text LIKE :literal ESCAPE '\')"
 
 
-def search_condition(database: sqlite3.Connection, grep: str) -> tuple[str, dict[str, str]]:
+def find_rows(
+    database: sqlite3.Connection, *, limit: int, grep: str, before: int | None, with_text: bool
+) -> list[HistoryEntry]:
+    """Return the rows that LIST_HISTORY asks for, newest first. Raises sqlite3.DatabaseError."""
+    wanted = ["id < :before"] * (before is not None) + ["text <> ''"] * with_text
+    values: dict[str, Any] = {"limit": limit, "before": before}
+    if grep.strip():
+        condition, found = _condition(database, grep)
+        wanted.append(condition)
+        values |= found
+    return select(database, f"{' AND '.join(wanted) or '1'} ORDER BY id DESC LIMIT :limit", values)
+
+
+def _condition(database: sqlite3.Connection, grep: str) -> tuple[str, dict[str, str]]:
     """Return a condition on `dictation` and its values.
 
     Rows whose words begin with the words of `grep`; when it has none, or no row has them, rows that

@@ -96,6 +96,10 @@ class MemoryHistory:
         """Return rows whose phase is not final, oldest first."""
         return [entry for entry in reversed(self._newest_first()) if entry.phase not in FINAL]
 
+    async def resting(self, error: str) -> Sequence[HistoryEntry]:
+        """Return rows that came to rest undelivered, or perhaps so, with this error, oldest first."""
+        return [row for row in reversed(self._newest_first()) if row.phase in TROUBLE and row.error == error]
+
     async def count_since(self, started_ns: int) -> int:
         """Return how many of the newest rows began at this time or later."""
         self._check_open()

@@ -10,6 +10,7 @@ from v2m.domain.dictation import HistoryEntry
 from v2m.domain.errors import HistoryError
 from v2m.infrastructure._translate import translate
 from v2m.infrastructure.history._rows import select
+from v2m.infrastructure.history._search import find_rows
 
 _PAGE: Final = 500  # rows in memory at once
 
@@ -27,6 +28,16 @@ def read_entries(path: Path) -> Iterator[HistoryEntry]:
         while page := select(database, "id < :before ORDER BY id DESC LIMIT :most", {"before": before, "most": _PAGE}):
             yield from page
             before = page[-1].dictation
+
+
+def read_newest(
+    path: Path, *, limit: int, grep: str = "", before: int = 1 << 62, with_text: bool = False
+) -> list[HistoryEntry]:
+    """Return rows as LIST_HISTORY finds them, newest first; none when there is no file. Raises as `read_entries`."""
+    if not path.exists():
+        return []
+    with translate(_in_users_terms, sqlite3.Error), contextlib.closing(_open(path)) as database:
+        return find_rows(database, limit=limit, grep=grep, before=min(before, 1 << 62), with_text=with_text)
 
 
 def _open(path: Path) -> sqlite3.Connection:

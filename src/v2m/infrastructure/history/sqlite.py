@@ -25,7 +25,7 @@ from v2m.infrastructure.history._schema import (
     is_damage,
     open_database,
 )
-from v2m.infrastructure.history._search import search_condition
+from v2m.infrastructure.history._search import find_rows
 
 __all__ = ["NewerSchemaError", "SqliteHistory"]
 
@@ -146,21 +146,17 @@ class SqliteHistory:
 
         A search without a letter or digit, or whose words are found nowhere, looks for the literal text.
         """
-
-        def run(database: sqlite3.Connection) -> list[HistoryEntry]:
-            wanted = ["id < :before"] * (before is not None) + ["text <> ''"] * with_text
-            values: dict[str, Any] = {"limit": limit, "before": before}
-            if grep.strip():
-                condition, found = search_condition(database, grep)
-                wanted.append(condition)
-                values |= found
-            return select(database, f"{' AND '.join(wanted) or '1'} ORDER BY id DESC LIMIT :limit", values)
-
-        return await self._call(run)
+        return await self._call(
+            lambda database: find_rows(database, limit=limit, grep=grep, before=before, with_text=with_text)
+        )
 
     async def unfinished(self) -> Sequence[HistoryEntry]:
         """Return rows whose phase is not final, oldest first."""
         return await self._select(f"NOT ({_FINAL}) ORDER BY id", {})
+
+    async def resting(self, error: str) -> Sequence[HistoryEntry]:
+        """Return rows that came to rest undelivered, or perhaps so, with this error, oldest first."""
+        return await self._select(f"phase IN {_listed(TROUBLE)} AND error = :error ORDER BY id", {"error": error})
 
     async def count_since(self, started_ns: int) -> int:
         """Return how many of the newest rows began at this time or later; there is no index on the time."""

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FRAME_DEADLINE_S = 2.0  # from the first byte to a complete frame
 CROWDED_PATIENCE_S = 0.050  # how long a newcomer over the cap has for its control byte
+MAKE_ROOM = "Close some, or raise daemon.max_connections."
 UNREAD_BODIES = 8  # requests that wait before the client is no longer read
 _CONTROL = frozenset({*ControlByte, *SLOT_BYTES})
 _CREDENTIALS = struct.Struct("3i")
@@ -247,7 +248,7 @@ class Connection(asyncio.Protocol):
         self.refuse(ProtocolError(f"A frame took longer than {FRAME_DEADLINE_S:.0f} s."))
 
     def _too_many(self) -> None:
-        self.refuse(BusyError("Too many clients are connected.", hint="Close some, or raise daemon.max_connections."))
+        self.refuse(BusyError("Too many clients are connected.", hint=MAKE_ROOM))
 
     def _set_timer(self, delay_s: float, action: Any) -> None:  # noqa: ANN401 - any callable
         self._timer = asyncio.get_running_loop().call_later(delay_s, action)

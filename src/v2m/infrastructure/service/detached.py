@@ -40,5 +40,5 @@ class Detached:
 
     def kill(self) -> None:
         """End one that never answered."""
-        with contextlib.suppress(ProcessLookupError):
+        if not self.has_ended():
             os.kill(self.pid, signal.SIGKILL)

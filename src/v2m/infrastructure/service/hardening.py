@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from v2m.infrastructure.service import systemd
-from v2m.infrastructure.service.units import quoted, unit_texts
+from v2m.infrastructure.service.units import unit_texts
 from v2m.utils.paths import runtime_base
 
 DROP_IN: Final = "toakd.service.d/hardening-ns.conf"
@@ -32,32 +32,13 @@ ProtectKernelTunables=yes
 ProtectProc=invisible
 """
 
-# What a unit under the drop-in must find; the status says what it did not.
-_PROBE: Final = """
-import os, pathlib, socket, sys, tempfile
-home, run = pathlib.Path.home(), pathlib.Path(os.environ["XDG_RUNTIME_DIR"])
-try:
-    tempfile.TemporaryFile(dir=home)
-    sys.exit(3)
-except OSError:
-    pass
-for place in (home / ".local/state/v2m", run / "v2m"):
-    try:
-        if place.is_dir():
-            tempfile.TemporaryFile(dir=place)
-    except OSError:
-        sys.exit(4)
-for name in ("pipewire-0", "bus"):
-    if (run / name).is_socket():
-        try:
-            socket.socket(socket.AF_UNIX).connect(str(run / name))
-        except OSError:
-            sys.exit(5)
-"""
+# What a unit under the drop-in must find; the status of the probe says what it did not.
 _VERDICTS: Final = {
     3: "the options have no effect here: the home could still be written to",
     4: "v2m's own folders cannot be written to",
     5: "the sound server or the session bus cannot be reached",
+    6: "settings, models, history or audio are kept where such a unit cannot write",
+    7: "the settings cannot be read",
     226: "this machine grants no user namespaces to services",
 }
 
@@ -70,12 +51,15 @@ class Trial:
     reason: str = ""
 
 
-async def try_hardening(python: str) -> Trial:
-    """Start a unit of the same text with a probe in the daemon's place; nothing of it stays. Raises V2mError."""
+async def try_hardening(probe: Sequence[str]) -> Trial:
+    """Start a unit of the same text with the command `probe` in the daemon's place; nothing of it stays.
+
+    Raises V2mError, ConfigError.
+    """
     folder = runtime_base() / "systemd" / "user"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     unit = folder / TRIAL
-    unit.write_text(_trial_text(python))
+    unit.write_text(_trial_text(probe))
     try:
         await systemd.order("daemon-reload")
         done = await systemd.ask("start", TRIAL, timeout_s=TRIAL_S)
@@ -91,22 +75,9 @@ async def try_hardening(python: str) -> Trial:
         await systemd.ask("daemon-reload")
 
 
-def _trial_text(python: str) -> str:
+def _trial_text(probe: Sequence[str]) -> str:
     """Return the service's unit with the drop-in, a probe, and nothing that concerns readiness or restarts."""
-    service = unit_texts(["/bin/true"])["toakd.service"].partition("[Service]")[2].partition("[Install]")[0]
-    about_life = ("Type", "NotifyAccess", "ExecStart", "Restart", "Timeout", "Watchdog", "KillMode")
+    service = unit_texts(probe)["toakd.service"].partition("[Service]")[2].partition("[Install]")[0]
+    about_life = ("Type", "NotifyAccess", "Restart", "Timeout", "Watchdog", "KillMode")
     options = [line for line in service.splitlines() if line and not line.startswith(about_life)]
-    probe = " ".join(quoted_probe([python, "-I", "-c", _PROBE]))
-    return "\n".join(["[Service]", "Type=oneshot", f"ExecStart={probe}", *options, *TEXT.splitlines()[1:], ""])
-
-
-def quoted_probe(words: Sequence[str]) -> list[str]:
-    """Return words that may have line breaks as systemd.syntax(7) wants them."""
-    return [
-        '"'
-        + word.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("$", "$$")
-        + '"'
-        if "\n" in word
-        else quoted(word)
-        for word in words
-    ]
+    return "\n".join(["[Service]", "Type=oneshot", *options, *TEXT.splitlines()[1:], ""])

@@ -13,15 +13,14 @@ from pathlib import Path
 
 from v2m.domain.errors import ConfigError, PermissionDeniedError, StateError, StorageError
 from v2m.infrastructure.service.lock import held_lock
-from v2m.infrastructure.service.systemd_socket import is_listened_at
 from v2m.utils.paths import (
-    SOCKET_NAME,
     TOAK_SOCKET_NAME,
     BadSocketPathError,
     UnsafeRuntimeDirError,
     get_secure_runtime_dir,
     socket_path,
 )
+from v2m.utils.presence import is_listened_at, lock_path
 
 # asyncio tries `backlog` accepts per wake-up and logs each failure when descriptors run out: with 1024 it
 # spins, with 16 it does not (measured).
@@ -40,7 +39,7 @@ def listening_socket(path: Path, inherited: socket.socket | None = None) -> Iter
         PermissionDeniedError: something that is not our socket stands at the path.
         StorageError: the socket cannot be made.
     """
-    with held_lock(path.with_name("lock") if path.name == SOCKET_NAME else path.with_name(path.name + ".lock")):
+    with held_lock(lock_path(path)):
         alias = path.with_name(TOAK_SOCKET_NAME)
         if inherited is not None:
             if not alias.is_symlink():

@@ -27,6 +27,11 @@ class Standing:
     exit_status: int
     listening: bool  # the socket unit accepts
 
+    @property
+    def why(self) -> str:
+        """Why it does not run: what the daemon said of an error, else what systemd found."""
+        return self.said if ": " in self.said else self.result
+
 
 def is_there() -> bool:
     """Tell whether a user manager can be asked; touches no more than its socket's name."""
@@ -107,8 +112,7 @@ async def _started(verb: str, *units: str) -> None:
     if done.status == 0:
         return
     how = await standing()
-    why = how.said if ": " in how.said else how.result
-    raise _REFUSALS.get(how.exit_status, V2mError)(f"The daemon does not start ({why}).", hint="v2m daemon logs")
+    raise _REFUSALS.get(how.exit_status, V2mError)(f"The daemon does not start ({how.why}).", hint="v2m daemon logs")
 
 
 async def _properties(unit: str, *names: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ from v2m.domain.errors import ConfigError, V2mError
 
 FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
 _MOST_FDS: Final = 64  # far more than any unit of ours has; a number that lies costs no time
-_ACCEPTS: Final = 0x10000  # __SO_ACCEPTCON, among the flags of /proc/net/unix
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred
 
 
@@ -57,20 +56,6 @@ def turn_away(listener: socket.socket, error: V2mError) -> None:
                 if _CREDENTIALS.unpack(credentials)[1] == os.getuid():
                     client.settimeout(0)
                     client.send(answer)
-
-
-def is_listened_at(path: Path) -> bool:
-    """Tell whether a process listens on a socket that was bound at `path`; nobody is disturbed by the question.
-
-    Our own daemons bind elsewhere and rename, so it is systemd.
-    """
-    with contextlib.suppress(OSError), Path("/proc/net/unix").open("rb") as sockets:
-        name = os.fsencode(path)
-        for line in sockets:  # address, references, protocol, flags, type, state, inode, path
-            words = line.rstrip(b"\n").split(None, 7)
-            if len(words) == 8 and words[7] == name and int(words[3], 16) & _ACCEPTS:
-                return True
-    return False
 
 
 def _listens(given: socket.socket) -> bool:

@@ -20,6 +20,8 @@ SERVICE: Final = "toakd.service"
 ALIAS: Final = "toak.service"
 NO_RESTART: Final = "64 75 77 78"  # exit statuses that starting again cannot mend: v2m.client.EXIT_CODES
 
+STARTS_A_MINUTE: Final = 20
+
 _SOCKET_TEXT: Final = f"""\
 [Unit]
 Description=v2m dictation: the socket that hotkeys and clients talk to
@@ -39,6 +41,7 @@ WantedBy=sockets.target
 # KillMode: the worker goes on decoding while the daemon drains (5 s), and what is left then is killed.
 # OOMPolicy: a worker that was too large is replaced; the daemon lives.
 # WatchdogSignal: a hung daemon leaves nothing behind that a core dump or a pause would help.
+# StartLimitBurst: a key after a clean end counts, too; a daemon that ends at once spends it within 10 s.
 # No RuntimeDirectory: a restart would delete the socket that systemd listens on (seen on 252).
 # RestrictRealtime is absent for PipeWire's sake, MemoryDenyWriteExecute for the engines'.
 _SERVICE_TEXT: Final = f"""\
@@ -47,7 +50,7 @@ Description=v2m dictation daemon
 Requires={SOCKET}
 After={SOCKET} graphical-session.target
 StartLimitIntervalSec=60
-StartLimitBurst=5
+StartLimitBurst={STARTS_A_MINUTE}
 
 [Service]
 Type=notify

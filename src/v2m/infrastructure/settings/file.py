@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from v2m.domain.errors import BusyError, StorageError
+from v2m.utils.files import read_plain
 
 LOCK_S: Final = 5.0  # whoever holds the lock writes one small file
 _LOOK_S: Final = 0.02
@@ -63,13 +64,17 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Return what a file holds, empty where there is none. Raises StorageError: it cannot be read, or is no UTF-8."""
+    """Return what a file holds, a byte order mark included; empty where there is none.
+
+    Raises:
+        StorageError: it cannot be read, is no plain file, too long, or no UTF-8.
+    """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_plain(path).decode()
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise _refused(path, error) from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", hint=f"ls -l {path}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"{path} is not UTF-8 text.", hint=f"file {path}") from error
 

@@ -2,20 +2,32 @@
 
 import tomllib
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from v2m.domain.errors import ConfigError
 
+_MARK: Final = "\ufeff"  # with which Windows editors begin a text
+
 
 def edited(text: str, changes: Mapping[str, Any]) -> str:
     """Return the text with these dotted keys set, or removed where the value is None.
 
+    A byte order mark stays, and so do line ends, where all are of Windows.
+
     Raises:
         ConfigError: the text is no TOML, a value cannot stand in TOML, or the change cannot be made safely.
     """
+    body = text.removeprefix(_MARK)
+    mark = text[: len(text) - len(body)]
+    if 0 < body.count("\n") == body.count("\r\n"):
+        return mark + _edited(body.replace("\r\n", "\n"), changes).replace("\n", "\r\n")
+    return mark + _edited(body, changes)
+
+
+def _edited(text: str, changes: Mapping[str, Any]) -> str:
     try:
         wanted = tomllib.loads(text)
         document: Any = tomlkit.parse(text)

@@ -31,9 +31,11 @@ from v2m.infrastructure.service.units import SERVICE, SOCKET
 from v2m.local._checks.finding import Result
 from v2m.local._checks.scrub import Scrubber
 from v2m.local._checks.storage import open_history
-from v2m.utils.paths import state_dir
+from v2m.utils.paths import BadSocketPathError, socket_path, state_dir
+from v2m.utils.presence import is_asleep
 
 LOG_LINES: Final = 500
+LOG_BYTES: Final = 1 << 20
 TEXTS: Final = 10_000  # of the newest dictations, which the log is searched for
 ASK_S: Final = 5.0
 LIBRARIES: Final = (
@@ -153,9 +155,11 @@ def _below(value: Any, name: str) -> Any:  # noqa: ANN401 - a table or a value
 def _status(scrubber: Scrubber) -> dict[str, Any]:
     """Return what the daemon says of itself; neither windows nor the recording."""
     try:
+        if is_asleep(socket_path()):
+            return {"problem": "The daemon does not run; the next key starts it."}
         with Client(timeout_s=2.0) as client:
             status = client.call("GET_STATUS")
-    except ClientError as error:
+    except (ClientError, BadSocketPathError) as error:
         return {"problem": scrubber.text(str(error))}
     told = json.dumps({name: status.get(name) for name in _STATUS}, ensure_ascii=False)
     return {name: _scrubbed(value, scrubber) for name, value in json.loads(told).items()}
@@ -217,8 +221,17 @@ async def _log(scrubber: Scrubber) -> list[str]:
         with suppress(OSError, TimeoutError):
             lines += (await run([*argv, "--no-pager"], timeout_s=ASK_S)).stdout.decode("utf-8", "replace").splitlines()
     with suppress(OSError):
-        lines += log_path().read_text(encoding="utf-8", errors="replace").splitlines()
+        lines += _tail(log_path())
     return [told for line in lines[-LOG_LINES:] if (told := scrubber.line(line))]
+
+
+def _tail(path: Path) -> list[str]:
+    """Return the whole lines among the last bytes of a file. Raises OSError."""
+    with path.open("rb") as file:
+        skipped = max(0, file.seek(0, os.SEEK_END) - LOG_BYTES)
+        file.seek(skipped)
+        lines = file.read(LOG_BYTES).decode("utf-8", "replace").splitlines()
+    return lines[1:] if skipped else lines  # of a line without its beginning nobody can tell whether it is ours
 
 
 def _tar(parts: Mapping[str, bytes]) -> bytes:

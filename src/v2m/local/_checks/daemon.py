@@ -53,6 +53,8 @@ async def daemon(facts: Facts) -> Finding:
     match facts.daemon.manner:
         case "answers":
             return ok(f"toakd answers (pid {facts.daemon.status.get('pid')}, {facts.daemon.ping.get('state')}).")
+        case "asleep":
+            return ok(facts.daemon.problem)
         case "silent":
             return fail(f"{facts.daemon.problem} It hangs or is stopped.", await _end_hung(facts.daemon.path))
         case "refuses":
@@ -157,7 +159,7 @@ def second_daemon(facts: Facts) -> Finding:
     if theirs and theirs != str(runtime_base()):
         evidence = f"toakd runs (pid {pids}) with XDG_RUNTIME_DIR={theirs}, and not at {facts.daemon.path}."
         return warn(evidence, f"export XDG_RUNTIME_DIR={shlex.quote(theirs)}")
-    return warn(f"toakd runs (pid {pids}), and does not answer at {facts.daemon.path}.", f"kill -9 {pids}")
+    return warn(f"toakd runs (pid {pids}), and does not answer at {facts.daemon.path}.", f"kill {pids}")
 
 
 def _is_at_home(pid: int) -> bool:

@@ -15,6 +15,7 @@ from v2m.domain.delivery import Session
 from v2m.domain.errors import CaptureError, ConfigError
 from v2m.local._checks.threads import in_thread
 from v2m.utils.paths import BadSocketPathError, set_variables, socket_path, state_dir
+from v2m.utils.presence import is_asleep
 
 FACT_S: Final = 3.0  # with the checks behind it, all is told within 10 s
 ANSWER_S: Final = 2.5  # for the daemon, which answers within milliseconds, and when systemd starts it within a second
@@ -28,7 +29,7 @@ class Answering:
     """Who is at the other end of the socket."""
 
     path: Path | None  # of the socket; None: V2M_SOCKET is no path of one
-    manner: Literal["answers", "silent", "absent", "refuses"]
+    manner: Literal["answers", "silent", "absent", "refuses", "asleep"]  # asleep: the next key starts it
     problem: str = ""
     ping: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +118,8 @@ async def _daemon() -> Answering:
         path = socket_path()
     except BadSocketPathError as error:
         return Answering(None, "absent", str(error))
+    if is_asleep(path):
+        return Answering(path, "asleep", "The daemon does not run; the next key starts it.")
     client = AsyncClient(path, timeout_s=ANSWER_S)
     try:
         ping = await client.call("PING")

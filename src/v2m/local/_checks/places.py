@@ -5,6 +5,7 @@ import shlex
 import stat
 from pathlib import Path
 
+from v2m.local._checks.cures import aside
 from v2m.local._checks.facts import Facts
 from v2m.local._checks.finding import Finding, fail, ok
 from v2m.utils.paths import (
@@ -53,9 +54,9 @@ def _cure_own(own: Path) -> tuple[str, bool]:
     except OSError:
         return f"chmod 700 {shlex.quote(str(own.parent))}", False
     if not stat.S_ISDIR(found.st_mode):
-        return f"mv {name} {shlex.quote(f'{own}.aside')}", True
+        return aside(own), True
     if found.st_uid != os.getuid():
-        return f"sudo mv {name} {shlex.quote(f'{own}.aside')}", False
+        return aside(own, sudo=True), False
     return f"chmod 700 {name}", True
 
 
@@ -73,7 +74,7 @@ def socket(facts: Facts) -> Finding:
         return fail(f"{path} cannot be looked at: {error.strerror}.", f"ls -ld {shlex.quote(str(path.parent))}")
     name = shlex.quote(str(path))
     if not stat.S_ISSOCK(found.st_mode):
-        return fail(f"{path} is no socket.", f"mv {name} {shlex.quote(f'{path}.aside')}", safe=True)
+        return fail(f"{path} is no socket.", aside(path), safe=True)
     if found.st_uid != os.getuid():
         return fail(f"{path} belongs to uid {found.st_uid}.", f"sudo rm {name}")
     if stat.S_IMODE(found.st_mode) & 0o077:

@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final, cast
 
 from v2m.domain.errors import V2mError
+from v2m.local._checks.cures import here
 from v2m.local._checks.facts import Facts, UnknownSettingsError
 from v2m.local._checks.finding import Check, Finding, Result, fail, skip
 from v2m.local._checks.threads import in_thread
@@ -18,7 +20,8 @@ async def run_checks(checks: Sequence[Check], facts: Facts) -> list[Result]:
     until = asyncio.get_running_loop().time() + CHECKS_S
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_find(check, facts, until)) for check in checks]
-    return [Result(check, task.result()) for check, task in zip(checks, tasks, strict=True)]
+    found = [task.result() for task in tasks]
+    return [Result(check, replace(each, fix=here(each.fix))) for check, each in zip(checks, found, strict=True)]
 
 
 async def _find(check: Check, facts: Facts, until: float) -> Finding:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 MASK: Final = "…"
+LINE_CHARS: Final = 2_000  # ours are shorter
 RUN_WORDS: Final = 2  # so many words in a row that were dictated are taken for dictated text
 _WORD: Final = re.compile(r"\w+")
 _QUOTED: Final = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|«[^»\n]*»|“[^”\n]*”")
-_KEY: Final = re.compile(r"\b(?=[\w-]*\d)[A-Za-z0-9_-]{20,}\b|\b(?:sk|gsk|AIza)[-_]?[\w-]{8,}")
+_KEY: Final = re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}|\b(?:sk|gsk|AIza)[-_]?[\w-]{8,}")
 _BEARER: Final = re.compile(r"(?i)((?:\b(?:authorization|bearer|api[-_ ]?key|token|password|secret)\b[\s:=]*)+)\S+")
 # Our own lines: an optional priority or time, a level, a logger below `v2m`; and what Python says of a traceback.
 _OWN: Final = re.compile(r"^(?:<\d>|.*?\s)?(?:toakd|v2m[\w.]*)(?:\[\d+\])?: ")
@@ -30,7 +31,7 @@ class Scrubber:
 
     def line(self, line: str) -> str:
         """Return a line of a log as it may be sent; empty when nothing of it may."""
-        line = line.rstrip()
+        line = _cut(line.rstrip())
         if frame := _FRAME.match(line):
             return f"  {Path(frame['file']).name}, line {frame['line']}, in {frame['name']}"
         if raised := _RAISED.match(line):
@@ -56,6 +57,13 @@ class Scrubber:
         for number in sorted(masked, reverse=True):
             text = text[: found[number].start()] + MASK + text[found[number].end() :]
         return text
+
+
+def _cut(line: str) -> str:
+    """Return a line of a bearable length, without the words that the cut leaves halves of, or of a pair."""
+    if len(line) <= LINE_CHARS:
+        return line
+    return " ".join([*line[:LINE_CHARS].split(" ")[:-RUN_WORDS], MASK])
 
 
 def _words(text: str) -> list[str]:

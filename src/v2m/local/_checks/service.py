@@ -3,7 +3,6 @@
 import os
 import pwd
 import shlex
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ from v2m.infrastructure.service.units import SERVICE, SOCKET
 from v2m.local._checks.facts import Facts
 from v2m.local._checks.finding import Finding, fail, ok, skip, warn
 from v2m.local._checks.threads import in_thread
+from v2m.local._confinement_probe import COMMAND
 from v2m.utils.paths import units_dir
 
 INSTALL: Final = "v2m install"
@@ -77,7 +77,7 @@ async def hardening(_: Facts) -> Finding:
         return skip(_NO_MANAGER)
     drop_in = await systemd.unit_folder(units_dir()) / DROP_IN
     found = await in_thread(lambda: _text_of(drop_in))
-    trial = await try_hardening(sys.executable)
+    trial = await try_hardening(COMMAND)
     if found is None and trial.works:
         return ok(f"It is not installed, and would work: {INSTALL} --harden")
     if found is None:

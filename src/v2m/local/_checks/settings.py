@@ -1,5 +1,6 @@
 """The user's settings, secrets and variables."""
 
+import os
 import re
 import shlex
 import shutil
@@ -8,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from v2m.config import Settings, load_settings
+from v2m.config import Settings, load_settings, local_dotenv
 from v2m.domain.errors import ConfigError
 from v2m.local._checks.facts import Facts
-from v2m.local._checks.finding import Finding, fail, ok, skip
+from v2m.local._checks.finding import Finding, fail, ok, skip, warn
 from v2m.utils.paths import config_dir
 
 EDIT: Final = "v2m config edit"
@@ -72,8 +73,15 @@ def _of_variables(refusal: str) -> bool:
 
 
 def secret_files(facts: Facts) -> Finding:
-    """Files that hold keys can be read by nobody else."""
-    files = [config_dir() / ".env"]
+    """Files that hold keys can be read by nobody else; one here that others could have written is none of ours."""
+    files, here = [config_dir() / ".env"], local_dotenv()
+    if here is not None:
+        file, doubt = here
+        if doubt:
+            is_ours = file.stat().st_uid == os.getuid()
+            fix = f"chmod 600 {shlex.quote(str(file))}" if is_ours else "cd"
+            return warn(f"{file} is not heeded: {doubt}.", fix)
+        files.append(file)
     if (settings := facts.configured.settings) and settings.cloud.api_key_file:
         files.append(Path(settings.cloud.api_key_file))
     there = [file for file in files if file.is_file()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from v2m.infrastructure.history._schema import MIGRATIONS
+from v2m.local._checks.cures import aside
 from v2m.local._checks.facts import Facts
 from v2m.local._checks.finding import Finding, fail, ok, skip, warn
 
@@ -30,7 +31,7 @@ def state_dir(facts: Facts) -> Finding:
         return ok(f"{folder} is made at the first start.")
     found = folder.stat()
     if not stat.S_ISDIR(found.st_mode):
-        return fail(f"{folder} is no folder.", f"mv {name} {shlex.quote(f'{folder}.aside')}")
+        return fail(f"{folder} is no folder.", aside(folder))
     if found.st_uid != os.getuid():
         return fail(f"{folder} belongs to uid {found.st_uid}.", f"sudo chown -R {os.getuid()} {name}")
     if stat.S_IMODE(found.st_mode) & 0o077:
@@ -93,8 +94,8 @@ def history(facts: Facts) -> Finding:
     if verdict != "ok":
         return fail(f"{path} is damaged. It is put aside and rebuilt at the next start.", mend)
     if schema > len(MIGRATIONS):
-        aside = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.newer')}"
-        return fail(f"A newer v2m wrote {path} (schema {schema}, this one knows {len(MIGRATIONS)}).", aside)
+        away = aside(path, "-wal", "-shm", ending=".newer")  # the newest rows may stand in the journal only
+        return fail(f"A newer v2m wrote {path} (schema {schema}, this one knows {len(MIGRATIONS)}).", away)
     size = path.stat().st_size
     note = (facts.daemon.status.get("degraded") or {}).get("history", "")
     evidence = f"{count} dictations, {size / 1e6:,.1f} MB, whole. {note}".rstrip()

@@ -19,7 +19,7 @@ from v2m.domain.hotkeys import Shortcut
 from v2m.infrastructure import _portal
 from v2m.infrastructure._confine_memory import open_memory_for_portals
 from v2m.infrastructure._dbus import CALL_S, Bus, plain
-from v2m.infrastructure._portal import PATH, PORTAL, DeniedError, PortalError
+from v2m.infrastructure._portal import PATH, PORTAL, DeniedError, PortalError, UnansweredError
 from v2m.infrastructure.desktop.hotkeys.refusal import RefusedError, UnreachableError
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,13 @@ class PortalHotkeys:
     name = "portal"
 
     def __init__(
-        self, shortcuts: Sequence[Shortcut], *, bus_address: Callable[[], str | None], entry: Path, program: str
+        self,
+        shortcuts: Sequence[Shortcut],
+        *,
+        bus_address: Callable[[], str | None],
+        entry: Path,
+        program: str,
+        consent_s: float = CONSENT_S,
     ) -> None:
         """`bus_address` is asked each time: a session bus may come later than the daemon.
 
@@ -45,6 +51,7 @@ class PortalHotkeys:
         self._bus_address = bus_address
         self._entry = entry
         self._program = program
+        self._consent_s = consent_s
 
     def fits(self, session: Session) -> bool:
         """Tell whether there is a desktop at all; which portals it has is known when it is asked."""
@@ -61,10 +68,13 @@ class PortalHotkeys:
         except PortalError as error:
             raise UnreachableError(f"No hotkeys: {error} ({ADVICE}).") from error
         try:
-            await portal.bind(self._entry.stem, self._shortcuts, press, bound)
+            await portal.bind(self._entry.stem, self._shortcuts, press, bound, self._consent_s)
             await portal.ended()
         except DeniedError as error:
             raise RefusedError(f"The desktop was told not to give v2m its hotkeys ({ADVICE}).") from error
+        except UnansweredError as error:  # asked over and over it would be a nuisance
+            unanswered = "Nobody answered the desktop's question about hotkeys: v2m daemon restart asks again"
+            raise RefusedError(f"{unanswered} ({ADVICE}).") from error
         except PortalError as error:
             raise UnreachableError(f"No hotkeys: {error} ({ADVICE}).") from error
         finally:
@@ -115,12 +125,14 @@ class GlobalShortcuts(_portal.Portal):
         shortcuts: Sequence[Shortcut],
         press: Callable[[str, int], None],
         bound: Callable[[Mapping[str, str]], None],
+        consent_s: float,
     ) -> None:
         """Ask for these shortcuts, which may ask the user; from then on tell of their presses and releases.
 
         Raises:
             DeniedError: the user, or the desktop, gives none.
-            PortalError: there is no such portal, or nobody answered within CONSENT_S.
+            UnansweredError: nobody answered within `consent_s`.
+            PortalError: there is no such portal, or it does not work.
         """
         self._actions = {
             **{("Activated", shortcut.name): shortcut.pressed for shortcut in shortcuts},
@@ -129,11 +141,14 @@ class GlobalShortcuts(_portal.Portal):
         self._press, self._bound = press, bound
         await self._register(app_id)
         named = {"session_handle_token": Variant("s", self._token())}
-        created = await self._request("CreateSession", "a{sv}", [], named, CALL_S)
+        try:
+            created = await self._request("CreateSession", "a{sv}", [], named, CALL_S)
+        except UnansweredError as error:  # this asks nobody
+            raise PortalError("the desktop's portal does not answer") from error
         self._session = str(plain(created.get("session_handle", "")))
         asked = [[shortcut.name, _wish(shortcut)] for shortcut in shortcuts]
         body = [self._session, asked, ""]
-        answer = await self._request("BindShortcuts", "oa(sa{sv})sa{sv}", body, {}, CONSENT_S)
+        answer = await self._request("BindShortcuts", "oa(sa{sv})sa{sv}", body, {}, consent_s)
         triggers = _triggers(plain(answer.get("shortcuts", [])))
         if not triggers:
             raise DeniedError("it gave none")
