@@ -173,11 +173,3 @@ def test_stopped_in_the_middle_it_leaves_nothing(sound, sway, number):
         os.kill(running.pid, number)
         assert running.wait(timeout=30) == 130
         wait_until(lambda: loop_nodes(sound) == [], what="the microphone to go")
-
-
-def test_without_loop_it_points_to_what_there_is():
-    with new_home() as home:
-        done = home.v2m("doctor")
-        assert done.returncode == 64
-        assert "v2m doctor --loop" in done.stderr
-        assert "v2m status" in done.stderr

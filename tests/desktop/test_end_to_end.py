@@ -81,7 +81,7 @@ def test_what_is_said_stands_in_the_terminal(desktop, sound, spoken):
                 assert (row["phase"], row["text"]) == ("suppressed", ""), clip.id
                 assert terminal.text() == ""
                 continue
-            assert row["phase"] == "delivered", row
+            assert row["phase"] in ("delivered", "uncertain"), row
             assert row["text"], clip.id
             terminal.wait_text(row["text"])
             doubted += row["certainty"] == "uncertain"  # it stands there, but the terminal was being redrawn
@@ -89,7 +89,7 @@ def test_what_is_said_stands_in_the_terminal(desktop, sound, spoken):
             pairs.append((clip.text, row["text"]))
             print(f"{clip.id}: {row['stages']}")
         assert len(pairs) == UTTERANCES
-        assert doubted <= 1
+        assert doubted <= 2
         rate = word_error_rate(pairs)
         print(f"WER {100 * rate:.1f} %")
         assert rate <= MOST_WORD_ERRORS
