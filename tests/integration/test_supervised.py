@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -28,11 +29,14 @@ def home():
 
 
 @pytest.fixture(params=["path", "abstract"])
-def supervisor(request, tmp_path):
+def supervisor(request):
     """A socket that hears what a supervisor would, and its address as a variable says it."""
     name = f"v2m-{uuid.uuid4()}"
-    address = str(tmp_path / name) if request.param == "path" else f"@{name}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+    with (
+        tempfile.TemporaryDirectory(prefix="v2m-") as folder,  # of pytest's, the path is too long for a socket
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear,
+    ):
+        address = f"{folder}/ear" if request.param == "path" else f"@{name}"
         ear.bind("\0" + name if request.param == "abstract" else address)
         ear.settimeout(20)
         yield ear, address
