@@ -49,23 +49,23 @@ SHOWN_BREACHES = 5
 
 def measure(rounds: int = FULL) -> list[Row]:
     """Inject every fault, SIGKILL `rounds` times and the others in proportion; 200 take a quarter of an hour."""
-    accounts = []
+    accounts, commit = [], _commit()  # before the report itself makes the checkout differ
     for kind, full in KINDS.items():
         seed = random.SystemRandom().randrange(1 << 32)
         account = _inject(kind, max(1, round(full * rounds / FULL)), seed)
         if rounds >= FULL:
-            write_down(account, seed)
+            write_down(account, seed, commit)
         accounts.append(account)
     return [row for account in accounts for row in _rows(account)]
 
 
-def write_down(account: Account, seed: int) -> None:
+def write_down(account: Account, seed: int, commit: str) -> None:
     """Enter what a full run of one kind found, in place of what an earlier one did."""
     report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {"faults": []}
     report |= {"command": "scripts/bench faults", "machine": _machine()}
     found = {one["fault"]: one for one in report["faults"]}
     found[account.fault] = _figures(account) | {
-        "commit": _commit(),
+        "commit": commit,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "seed": seed,
     }

@@ -273,6 +273,7 @@ def pytest_beside(
     shutil.copy(conftest, folder)
     (folder / "test_them.py").write_text(tests)
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | variables
+    environment["PYTHONPATH"] = str(ROOT / "tests")  # where pyproject.toml has pytest look
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
     command += arguments
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
