@@ -43,7 +43,7 @@ def _rows(name: str, report: Report, *, shows: bool, alive: bool) -> Iterator[Ro
     yield Row(f"{name}: ledger overstated", len(report.overstated), "", 0)
     yield Row(f"{name}: applications lost", 0 if alive else 1, "", 0)
     if shows:
-        # How soon, `scripts/bench delivery` measures: here each text follows at once, and a paste waits for the one before.
+        # How soon is for `scripts/bench delivery`: here a text follows at once, and a paste waits for the one before.
         missing = 100 * (1 - report.confirmed / max(1, report.texts))
         note = f"{report.confirmed} confirmed, {report.in_time} within 50 ms"
         yield Row(f"{name}: not confirmed", missing, "%", MOST_UNCONFIRMED_PERCENT, note)
