@@ -96,3 +96,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["skipped"] = _skipped
     elif _is_ci() and _skipped and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    elif _is_ci() and _skipped and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+        session.exitstatus = pytest.ExitCode.INTERRUPTED  # scripts/test asks only failures again, and would forget it

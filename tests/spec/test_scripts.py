@@ -299,5 +299,10 @@ def test_elsewhere_a_skipped_test_does_not_fail_the_run(tmp_path: Path) -> None:
     assert pytest_beside(ROOT / "tests/conftest.py", tmp_path, SKIPPING).returncode == 0
 
 
+def test_in_ci_a_skip_beside_a_failure_is_no_run_to_be_asked_again(tmp_path: Path) -> None:
+    both = SKIPPING + "\ndef test_failed(): assert not 1\n"
+    assert pytest_beside(ROOT / "tests/conftest.py", tmp_path, both, CI="1").returncode == 2
+
+
 def test_in_ci_a_run_without_a_skip_passes(tmp_path: Path) -> None:
     assert pytest_beside(ROOT / "tests/conftest.py", tmp_path, "def test_passed(): pass\n", CI="1").returncode == 0
